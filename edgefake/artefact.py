@@ -1,0 +1,43 @@
+"""What a checkpoint says to an exported file: the runtime's metadata, made from the checkpoint's own."""
+
+from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Uncertain, __version__
+
+from .checkpoint import Checkpoint
+from .manifest import LABELS
+
+__all__ = ["model_metadata"]
+
+UNCALIBRATED = Calibration(scale=1.0, shift=0.0, origin="none: softmax of the raw logits")
+EVEN = Uncertain(low=0.4, high=0.6, origin="default: less than 60 % for either class")
+
+
+def model_metadata(checkpoint: Checkpoint, *, bits: int) -> ModelMetadata:
+    """Metadata of a file exported from this checkpoint.
+
+    Raises:
+        ModelFileError: the checkpoint lacks preprocessing, or has impossible values.
+    """
+    known = checkpoint.metadata
+    missing = [key for key in ("mean", "std", "crop") if key not in known]
+    if missing:
+        raise ModelFileError(
+            f"expected a checkpoint with its preprocessing, got one without {', '.join(missing)}"
+        )
+    ternary = getattr(checkpoint.network.config, "ternary", False)
+    return ModelMetadata(
+        name=known.get("name", checkpoint.model),
+        architecture=checkpoint.model,
+        bits=bits,
+        recipe="qat" if ternary else "float32",
+        input_size=checkpoint.network.config.image_size,
+        color="RGB",
+        mean=tuple(known["mean"]),
+        std=tuple(known["std"]),
+        crop=Crop(**known["crop"]),
+        labels=LABELS,
+        calibration=Calibration(**known["calibration"]) if "calibration" in known else UNCALIBRATED,
+        threshold=known.get("threshold", 0.5),
+        uncertain=Uncertain(**known["uncertain"]) if "uncertain" in known else EVEN,
+        edgefake=__version__,
+        training={key: known[key] for key in ("recipe", "data", "scores") if key in known},
+    )

@@ -1,0 +1,146 @@
+"""`edgefake detect`: verdicts on videos and pictures."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .output import STDOUT, require_writable, show_warnings, write_json
+
+if TYPE_CHECKING:
+    from edgefake_runtime import Detector, InputResult
+    from edgefake_runtime.media import Picture, Video
+
+__all__ = ["detect"]
+
+COLORS = {
+    "fake": "red",
+    "real": "green",
+    "uncertain": "yellow",
+    "no-face": "bright_black",
+    "error": "magenta",
+}
+
+
+def detect(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="ONNX file made by `edgefake export`; the shipped model otherwise.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Score each n-th frame of a video.")] = 30,
+    max_frames: Annotated[
+        int | None, typer.Option(min=1, help="Score at most so many frames of a video.")
+    ] = None,
+    min_face: Annotated[
+        int | None, typer.Option(min=12, help="Smallest face, pixels; 40, and in proportion above 1080p.")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="P(fake) from which a face counts as fake.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.001, help="Refuse larger pictures and frames before decoding them.")
+    ] = 100.0,
+    json: Annotated[Path | None, typer.Option(help="Write a JSON report to this file, or to - .")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
+) -> None:
+    """Tell whether the faces in videos and pictures are fake.
+
+    Exit code 3 when an input could not be read; the others are judged all the same.
+    """
+    import cv2
+    from edgefake_runtime import DetectOptions, Detector, Report, __version__
+
+    require_writable(json)
+    show_warnings()
+    options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels)
+    if threads is not None:
+        cv2.setNumThreads(threads)
+    detector = Detector(model, options=options)
+    results = _run(detector, paths, silent=quiet or not sys.stderr.isatty())
+    if json is not None:
+        write_json(Report(__version__, detector.model, tuple(results)).to_json(), json)
+    if not quiet and json != STDOUT:
+        _show(results, detector)
+    if any(result.verdict == "error" for result in results):
+        raise typer.Exit(3)
+
+
+def _run(detector: "Detector", paths: list[Path], *, silent: bool) -> list["InputResult"]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    results = []
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=silent) as progress:
+        for result in detector.detect_many(paths, on_frame=_advance(progress, detector)):
+            results.append(result)
+            if result.error:
+                typer.echo(f"edgefake: {result.error}", err=True)
+    return results
+
+
+def _advance(progress: "Progress", detector: "Detector") -> Callable[["Picture | Video"], None]:  # type: ignore[name-defined] # noqa: F821
+    """A callback that moves one progress bar per input."""
+    tasks: dict[Path, int] = {}
+
+    def advance(media: "Picture | Video") -> None:
+        from edgefake_runtime.media import printable
+
+        if media.path not in tasks:
+            for task in tasks.values():
+                progress.update(task, visible=False)
+            frames = getattr(media, "frames_total", 1)
+            total = frames and -(-frames // detector.options.every)
+            if total and detector.options.max_frames:
+                total = min(total, detector.options.max_frames)
+            name = printable(media.path)
+            tasks[media.path] = progress.add_task(name[-40:], total=total, rate="")
+        task = tasks[media.path]
+        progress.advance(task)
+        speed = progress.tasks[-1].speed
+        progress.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
+
+    return advance
+
+
+def _show(results: list["InputResult"], detector: "Detector") -> None:
+    if sys.stdout.isatty():
+        _show_table(results, detector)
+        return
+    from edgefake_runtime.media import printable
+
+    for result in results:
+        score = "-" if result.score is None else f"{result.score:.3f}"
+        typer.echo(f"{result.verdict}\t{score}\t{printable(Path(result.path))}")
+
+
+def _show_table(results: list["InputResult"], detector: "Detector") -> None:
+    from edgefake_runtime.media import printable
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("verdict", "P(fake)", "faces", "frames", "seconds", "input")
+    for result in results:
+        score = "-" if result.score is None else f"{result.score:.3f}"
+        numbers = (str(len(result.faces)), str(result.frames_scored), f"{result.timing_s.total:.2f}")
+        verdict = Text(result.verdict, style=COLORS[result.verdict])
+        table.add_row(verdict, score, *numbers, Text(printable(Path(result.path)), overflow="fold"))
+    console = Console()
+    console.print(table)
+    point = detector.operating_point
+    console.print(
+        f"[dim]{detector.model.name}, {detector.model.bits} bits; fake from {point.threshold:.3f}, "
+        f"uncertain from {point.low:.3f} to {point.high:.3f}. A score is no proof.[/dim]"
+    )

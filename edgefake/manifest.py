@@ -1,0 +1,80 @@
+"""Manifests: CSV files that name pictures or videos with their labels."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgefake_runtime.errors import InputError
+
+__all__ = ["LABELS", "Sample", "read_manifest"]
+
+LABELS = ("real", "fake")
+"""Classes in the order of the logits."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a manifest.
+
+    Attributes:
+        path: of the picture or video.
+        fake: its label.
+        split: such as "train" or "val"; empty where the manifest has no such column.
+        group: identity group, which never stands in two splits; the file's name where there is none.
+        line: of the manifest, from 1.
+    """
+
+    path: Path
+    fake: bool
+    split: str
+    group: str
+    line: int
+
+
+def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path) -> Sample:
+    label = (row["label"] or "").strip().lower()
+    if label not in LABELS:
+        raise InputError(f"{source}:{line}: expected the label real or fake, got {label!r}")
+    name = row["file"] or ""
+    if not name:
+        raise InputError(f"{source}:{line}: expected a file name, got nothing")
+    return Sample(
+        path=folder / name,
+        fake=label == "fake",
+        split=row.get("split") or "",
+        group=row.get("identity_group") or row.get("group") or name,
+        line=line,
+    )
+
+
+def read_manifest(
+    path: Path, *, split: str | None = None, required: Sequence[str] = ("file", "label")
+) -> list[Sample]:
+    """Read a CSV with a header row; `file` is relative to the CSV's folder.
+
+    Args:
+        path: of the CSV, UTF-8.
+        split: keep the rows of this split alone.
+        required: columns that must be there.
+
+    Raises:
+        InputError: unreadable, a missing column, an unknown label (with its line), or no rows left.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in required if name not in (reader.fieldnames or [])]
+            if missing:
+                got = ", ".join(reader.fieldnames or []) or "an empty file"
+                raise InputError(f"{path}: expected the columns {', '.join(required)}; got {got}")
+            samples = [_sample(row, path.parent, reader.line_num, path) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: expected a CSV file, got: {reason}") from error
+    kept = [sample for sample in samples if split is None or sample.split == split]
+    if not kept:
+        splits = sorted({sample.split for sample in samples})
+        wanted = f"rows of the split {split!r}" if split is not None else "rows"
+        raise InputError(f"{path}: expected {wanted}, got none (splits here: {', '.join(splits) or 'none'})")
+    return kept

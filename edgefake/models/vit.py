@@ -1,0 +1,242 @@
+"""LinViT and BitViT: one vision transformer encoder with two linear layers (thesis sections 3.2 and 3.3).
+
+    image (B, 3, H, W)
+      -> shifted patch tokenization (B, N, D)  + fixed 2-D sin-cos positions
+      -> L blocks of attention and feed-forward, RMSNorm before every linear layer
+      -> RMSNorm -> mean over tokens (B, D) -> head -> logits (B, classes)
+
+LinViT uses nn.Linear in the encoder, BitViT BitLinear; nothing else differs.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from edgefake_runtime.errors import UsageError
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .bitlinear import BitLinear
+
+__all__ = ["DEEPFAKE_HEAD", "RMSNorm", "ViT", "ViTConfig", "sincos_positions"]
+
+DEEPFAKE_HEAD = (192, 96, 48, 24)
+"""Widths of the hidden layers of the deepfake head (thesis section 4.3)."""
+
+NORM_EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class ViTConfig:
+    """Size of a ViT.
+
+    Attributes:
+        image_size: side of the square input, pixels; a multiple of `patch_size`.
+        patch_size: side of a patch, pixels.
+        dim: D, width of a token; a multiple of 4 (positions) and of `heads`.
+        depth: L, number of blocks.
+        heads: of the attention.
+        ffn_dim: hidden width of the feed-forward network.
+        ternary: BitLinear (BitViT) or nn.Linear (LinViT) in the encoder.
+        head: hidden widths of the head; empty for one linear layer.
+        classes: number of logits.
+        dropout: in the head, between its hidden layers.
+    """
+
+    image_size: int
+    patch_size: int
+    dim: int
+    depth: int
+    heads: int
+    ffn_dim: int
+    ternary: bool
+    head: tuple[int, ...] = DEEPFAKE_HEAD
+    classes: int = 2
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.patch_size % 2 or self.image_size % self.patch_size:
+            raise UsageError(
+                f"expected an even patch size that divides the image size, got {self.patch_size}, {self.image_size}"
+            )
+        if self.dim % self.heads or self.dim % 4:
+            raise UsageError(f"expected a width divisible by 4 and by {self.heads} heads, got {self.dim}")
+
+    @property
+    def grid(self) -> int:
+        """Tokens along one side of the image."""
+        return self.image_size // self.patch_size
+
+
+def sincos_positions(grid: int, dim: int) -> Tensor:
+    """Fixed 2-D positions: sin x, cos x, sin y, cos y interleaved, omega_i = 10000^(-4i/D) (thesis eq. 3.6).
+
+    Returns:
+        (grid * grid, dim), row by row: token (y, x) stands at y * grid + x.
+    """
+    omega = 10000.0 ** (-4.0 * torch.arange(dim // 4, dtype=torch.float64) / dim)  # (D/4,)
+    y, x = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
+    along_x = x.flatten()[:, None] * omega  # (N, D/4)
+    along_y = y.flatten()[:, None] * omega
+    parts = [along_x.sin(), along_x.cos(), along_y.sin(), along_y.cos()]
+    return torch.stack(parts, dim=-1).flatten(1).float()  # (N, D/4, 4) -> (N, D)
+
+
+class RMSNorm(nn.Module):
+    """x / RMS(x) * gain over the last dimension (thesis eq. 3.18-3.19; Zhang & Sennrich 2019)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize (..., D) in float32."""
+        x = x.float()
+        return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + NORM_EPSILON) * self.weight
+
+
+class ShiftedPatchTokenization(nn.Module):
+    """Patches of the image and its four half-patch diagonal shifts, normalized and projected (thesis eq. 3.5).
+
+    Shifts fill with zeros. Shapes: (B, 3, H, W) -> (B, N, D).
+    """
+
+    def __init__(self, patch_size: int, dim: int) -> None:
+        super().__init__()
+        self.patch_size = patch_size
+        features = 5 * 3 * patch_size**2
+        self.norm = RMSNorm(features)
+        self.linear = nn.Linear(features, dim)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Cut, normalize and project."""
+        half, size = self.patch_size // 2, self.patch_size
+        height, width = image.shape[-2:]
+        padded = F.pad(image, (half, half, half, half))
+        corners = [(0, 0), (0, size), (size, 0), (size, size)]
+        views = [image] + [padded[..., y : y + height, x : x + width] for y, x in corners]
+        stacked = torch.cat(views, dim=1)  # (B, 15, H, W)
+        patches = F.pixel_unshuffle(stacked, size)  # (B, 15 * P * P, H/P, W/P)
+        tokens: Tensor = self.linear(self.norm(patches.flatten(2).transpose(1, 2)))  # (B, N, D)
+        return tokens
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, RMSNorm before both projections (thesis eq. 3.13-3.15)."""
+
+    def __init__(self, dim: int, heads: int, linear: Callable[[int, int], nn.Module]) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_qkv = RMSNorm(dim)
+        self.qkv = linear(dim, 3 * dim)
+        self.norm_out = RMSNorm(dim)
+        self.out = linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend among tokens: (B, N, D) -> (B, N, D)."""
+        batch, tokens, dim = x.shape
+        qkv = self.qkv(self.norm_qkv(x)).view(batch, tokens, 3, self.heads, dim // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, D/heads)
+        mixed = F.scaled_dot_product_attention(q, k, v)
+        mixed = mixed.transpose(1, 2).reshape(batch, tokens, dim)
+        result: Tensor = self.out(self.norm_out(mixed))
+        return result
+
+
+class FeedForward(nn.Module):
+    """GELU(x E1) E2, RMSNorm before both layers (thesis eq. 3.11-3.12)."""
+
+    def __init__(self, dim: int, hidden: int, linear: Callable[[int, int], nn.Module]) -> None:
+        super().__init__()
+        self.norm_fc1 = RMSNorm(dim)
+        self.fc1 = linear(dim, hidden)
+        self.norm_fc2 = RMSNorm(hidden)
+        self.fc2 = linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        hidden = F.gelu(self.fc1(self.norm_fc1(x)))  # (B, N, hidden)
+        result: Tensor = self.fc2(self.norm_fc2(hidden))
+        return result
+
+
+class Block(nn.Module):
+    """One encoder layer with its two residual connections (thesis eq. 3.9-3.10)."""
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        linear = _bit_linear if config.ternary else _float_linear
+        self.attention = Attention(config.dim, config.heads, linear)
+        self.feed_forward = FeedForward(config.dim, config.ffn_dim, linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) -> (B, N, D)."""
+        x = x + self.attention(x)
+        result: Tensor = x + self.feed_forward(x)
+        return result
+
+
+def _float_linear(inputs: int, outputs: int) -> nn.Module:
+    return nn.Linear(inputs, outputs, bias=False)
+
+
+def _bit_linear(inputs: int, outputs: int) -> nn.Module:
+    return BitLinear(inputs, outputs)
+
+
+def _head(config: ViTConfig) -> nn.Sequential:
+    """Linear layers with ReLU and dropout down to the classes (thesis eq. 3.21-3.23)."""
+    widths = (config.dim, *config.head)
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(config.dropout)]
+    return nn.Sequential(*layers, nn.Linear(widths[-1], config.classes))
+
+
+class ViT(nn.Module):
+    """LinViT or BitViT, as the configuration says.
+
+    Shapes: image (B, 3, image_size, image_size), normalized -> logits (B, classes).
+    """
+
+    positions: Tensor
+
+    def __init__(self, config: ViTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenize = ShiftedPatchTokenization(config.patch_size, config.dim)
+        self.register_buffer("positions", sincos_positions(config.grid, config.dim), persistent=False)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = RMSNorm(config.dim)
+        self.head = _head(config)
+        self.apply(_initialize)
+
+    def features(self, image: Tensor) -> Tensor:
+        """The encoder's tokens after the last norm: (B, 3, H, W) -> (B, N, D)."""
+        x = self.tokenize(image) + self.positions
+        for block in self.blocks:
+            x = block(x)
+        tokens: Tensor = self.norm(x)
+        return tokens
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Logits from tokens: (B, N, D) -> (B, classes)."""
+        logits: Tensor = self.head(features.mean(dim=1))  # eq. 3.7
+        return logits
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits of a batch of images."""
+        return self.classify(self.features(image))
+
+
+def _initialize(module: nn.Module) -> None:
+    """Normal weights of deviation 0.02 (as ViT and DeiT start) in the encoder, He's in the ReLU head."""
+    if isinstance(module, nn.Sequential):
+        for layer in module:
+            if isinstance(layer, nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    elif isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

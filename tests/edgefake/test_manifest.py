@@ -1,0 +1,49 @@
+"""Manifests: what is read, what is refused."""
+
+import pytest
+from edgefake_runtime.errors import InputError
+
+from edgefake.manifest import read_manifest
+
+
+def test_paths_are_relative_to_the_manifest(tmp_path):
+    (tmp_path / "m.csv").write_text(
+        "file,label,split,identity_group\na/b.jpg,FAKE,train,x\nc.jpg,real,val,\n"
+    )
+    first, second = read_manifest(tmp_path / "m.csv")
+    assert first.path == tmp_path / "a/b.jpg"
+    assert (first.fake, first.group, first.line) == (True, "x", 2)
+    assert (second.fake, second.group) == (False, "c.jpg")
+    assert read_manifest(tmp_path / "m.csv", split="val") == [second]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "an empty file"),
+        ("file,label\n", "got none"),
+        ("name,label\na,real\n", "expected the columns file, label"),
+        ("file,label\na.jpg,real\nb.jpg,maybe\n", r"m\.csv:3: expected the label real or fake"),
+        ("file,label\na.jpg\n", r"m\.csv:2"),
+        ("file,label\n,real\n", "file name"),
+        ("\0\0\0", "expected"),
+    ],
+)
+def test_damaged_manifests_are_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_manifest(tmp_path / "m.csv")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_folder_and_bytes_are_refused(tmp_path):
+    (tmp_path / "m.csv").write_bytes(b"file,label\n\xff\xfe.jpg,real\n")
+    for path in (tmp_path / "none.csv", tmp_path, tmp_path / "m.csv"):
+        with pytest.raises(InputError, match="expected a CSV file"):
+            read_manifest(path)
+
+
+def test_unknown_split_names_the_known_ones(tmp_path):
+    (tmp_path / "m.csv").write_text("file,label,split\na.jpg,real,train\n")
+    with pytest.raises(InputError, match="splits here: train"):
+        read_manifest(tmp_path / "m.csv", split="test")

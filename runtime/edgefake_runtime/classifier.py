@@ -1,0 +1,146 @@
+"""A model file, opened: face crops in, P(fake) out."""
+
+import hashlib
+import math
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from .crops import normalize
+from .errors import ModelFileError, UsageError
+from .media import printable
+from .metadata import METADATA_KEY, ModelMetadata
+from .quiet import quiet
+from .shipped import default_model
+
+__all__ = ["Classifier", "read_metadata", "sha256_of"]
+
+MAX_BATCH = 16
+"""Crops that run at once; more are split, so that memory does not grow with the number of faces."""
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        with quiet():
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises a dozen types without a common base.
+        reason = str(error).splitlines()[0][:200]
+        raise ModelFileError(
+            f"{printable(path)}: expected an ONNX model that onnxruntime {onnxruntime.__version__} can run, "
+            f"got: {reason}"
+        ) from error
+
+
+def _require_readable(path: Path) -> None:
+    if not path.is_file():
+        got = "a folder" if path.is_dir() else "no such file"
+        raise ModelFileError(f"{printable(path)}: expected a model file, got {got}")
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise ModelFileError(f"{printable(path)}: expected a model file, got: {error.strerror}") from error
+    if empty:
+        raise ModelFileError(f"{printable(path)}: expected a model file, got an empty one")
+
+
+def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> ModelMetadata:
+    """The metadata inside an opened file.
+
+    Raises:
+        ModelFileError: it has none, or they do not fit its input and output.
+    """
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    if text is None:
+        raise ModelFileError(
+            f"{printable(path)}: expected a model exported by edgefake, got an ONNX file without its metadata; "
+            "make one with: edgefake export"
+        )
+    metadata = ModelMetadata.from_json(text)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    expected = [3, metadata.input_size, metadata.input_size]
+    fits = len(inputs) == 1 and inputs[0].name == "image" and inputs[0].shape[1:] == expected
+    if not fits or [output.name for output in outputs] != ["logits"]:
+        raise ModelFileError(
+            f"{printable(path)}: expected the input image (batch, 3, {metadata.input_size}, "
+            f"{metadata.input_size}) and the output logits, got {[i.shape for i in inputs]}; export it again"
+        )
+    return metadata
+
+
+class Classifier:
+    """Scores face crops with an exported model. Thread-safe.
+
+    Args:
+        path: of an ONNX file made by `edgefake export`; the shipped default model when None.
+        threads: of ONNX Runtime; None for one per core.
+
+    Attributes:
+        path: of the file.
+        metadata: what the file says about itself.
+        sha256: of the file, hexadecimal.
+
+    Raises:
+        ModelFileError: missing, damaged, foreign, without metadata, or not runnable here.
+        UsageError: `threads` is below 1.
+    """
+
+    def __init__(self, path: Path | str | None = None, *, threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads: expected 1 or more, got {threads}")
+        self.path = default_model() if path is None else Path(path)
+        _require_readable(self.path)
+        self._session = _session(self.path, threads)
+        self.metadata = read_metadata(self._session, self.path)
+        self.sha256 = sha256_of(self.path)
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Raw outputs of the network.
+
+        Args:
+            crops: (B, input_size, input_size, 3) RGB.
+
+        Returns:
+            (B, 2): real, fake.
+
+        Raises:
+            UsageError: crops of another shape or type.
+        """
+        size = self.metadata.input_size
+        if crops.ndim != 4 or crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
+            raise UsageError(f"expected crops (B, {size}, {size}, 3) uint8, got {crops.shape} {crops.dtype}")
+        found = [np.zeros((0, 2), np.float32)]
+        for start in range(0, len(crops), MAX_BATCH):
+            batch = normalize(crops[start : start + MAX_BATCH], self.metadata.mean, self.metadata.std)
+            found.append(np.asarray(self._session.run(["logits"], {"image": batch})[0], np.float32))
+        return np.concatenate(found)
+
+    def evidence(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Calibrated log-odds of fake: (B, input_size, input_size, 3) -> (B,)."""
+        logits = self.logits(crops).astype(np.float64)
+        calibration = self.metadata.calibration
+        return calibration.scale * (logits[:, 1] - logits[:, 0]) + calibration.shift
+
+    def score(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """P(fake) of each crop: (B, input_size, input_size, 3) -> (B,)."""
+        return np.asarray([probability(value) for value in self.evidence(crops)], np.float64)
+
+
+def probability(log_odds: float) -> float:
+    """sigmoid(x), without overflow."""
+    if log_odds >= 0:
+        return 1 / (1 + math.exp(-log_odds))
+    return math.exp(log_odds) / (1 + math.exp(log_odds))

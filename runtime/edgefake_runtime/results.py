@@ -1,0 +1,110 @@
+"""What detection returns; the JSON of `edgefake detect --json` has the same fields in the same order."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+__all__ = ["FaceFrame", "FaceTrack", "InputResult", "ModelInfo", "Report", "Timing", "Verdict"]
+
+Verdict = Literal["fake", "real", "uncertain", "no-face", "error"]
+
+
+@dataclass(frozen=True)
+class FaceFrame:
+    """One face in one frame.
+
+    Attributes:
+        time_s: of the frame, seconds from the start.
+        box: x0, y0, x1, y1 of the face, pixels of the frame.
+        detection: the face detector's probability that it is a face.
+        score: P(fake).
+    """
+
+    time_s: float
+    box: tuple[float, float, float, float]
+    detection: float
+    score: float
+
+
+@dataclass(frozen=True)
+class FaceTrack:
+    """One face over time.
+
+    Attributes:
+        track: number of the track, from 0 in order of appearance.
+        score: P(fake) of the track: the mean of its frames' calibrated log-odds, as a probability.
+        start_s, end_s: times of its first and last scored frame.
+        frames: its scored frames in order of time.
+    """
+
+    track: int
+    score: float
+    start_s: float
+    end_s: float
+    frames: tuple[FaceFrame, ...]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall-clock seconds: decoding, finding faces, classifying, and all in all."""
+
+    decode: float
+    faces: float
+    classify: float
+    total: float
+
+
+@dataclass(frozen=True)
+class InputResult:
+    """The verdict on one picture or video.
+
+    Attributes:
+        path: as given; bytes that are not UTF-8 appear as surrogate escapes.
+        kind: "video" or "image"; of an input with an error, by its suffix.
+        verdict: "fake", "real", "uncertain", "no-face" or "error".
+        score: P(fake) of the worst track; None without a face or with an error.
+        error: one line, or None.
+        duration_s: of a video, None where unknown and for pictures.
+        width, height: pixels; None with an error.
+        frames_total: of the input; 1 for a picture, None where unknown.
+        frames_scored: frames that were searched for faces.
+        faces: tracks.
+        timing_s: where the time went.
+    """
+
+    path: str
+    kind: Literal["video", "image"]
+    verdict: Verdict
+    score: float | None
+    error: str | None
+    duration_s: float | None
+    width: int | None
+    height: int | None
+    frames_total: int | None
+    frames_scored: int
+    faces: tuple[FaceTrack, ...]
+    timing_s: Timing
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The model that gave the scores; `threshold` is the P(fake) in force, `sha256` of the whole file."""
+
+    name: str
+    file: str
+    sha256: str
+    bits: int
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """All results of one call; `edgefake` is the version."""
+
+    edgefake: str
+    model: ModelInfo
+    inputs: tuple[InputResult, ...]
+
+    def to_json(self) -> str:
+        """Pure ASCII JSON, indented by two; lone surrogates stand as escapes."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False)

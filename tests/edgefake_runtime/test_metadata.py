@@ -1,0 +1,69 @@
+"""The schema that a model file carries."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Uncertain
+
+METADATA = ModelMetadata(
+    name="bitvit-nano",
+    architecture="bitvit-nano",
+    bits=2,
+    recipe="qat",
+    input_size=32,
+    color="RGB",
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    crop=Crop(margin=0.1, shift=0.05, square=True, origin="test"),
+    labels=("real", "fake"),
+    calibration=Calibration(scale=2.0, shift=-0.5, origin="test"),
+    threshold=0.5,
+    uncertain=Uncertain(low=0.4, high=0.6, origin="test"),
+    edgefake="0.1.0",
+    training={"data": "none"},
+)
+
+
+def test_metadata_round_trip():
+    assert ModelMetadata.from_json(METADATA.to_json()) == METADATA
+
+
+def test_unknown_fields_are_ignored_but_a_newer_schema_is_not():
+    raw = json.loads(METADATA.to_json())
+    assert ModelMetadata.from_json(json.dumps(raw | {"colour_profile": "sRGB"})) == METADATA
+    with pytest.raises(ModelFileError, match="update edgefake"):
+        ModelMetadata.from_json(json.dumps(raw | {"schema": 2}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": 1.5},
+        {"threshold": "high"},
+        {"std": [0.2, 0.0, 0.2]},
+        {"mean": [0.5]},
+        {"labels": ["fake", "real"]},
+        {"color": "BGR"},
+        {"input_size": 0},
+        {"crop": {"margin": 9, "shift": 0, "square": True, "origin": ""}},
+        {"crop": None},
+        {"calibration": {"scale": -1, "shift": 0, "origin": ""}},
+        {"calibration": {"scale": float("nan"), "shift": 0, "origin": ""}},
+        {"uncertain": {"low": 0.7, "high": 0.6, "origin": ""}},
+    ],
+)
+def test_impossible_values_are_refused(change):
+    with pytest.raises(ModelFileError):
+        ModelMetadata.from_json(json.dumps(json.loads(METADATA.to_json()) | change))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", '"text"', "{}", "{"])
+def test_what_is_no_metadata_is_refused(text):
+    with pytest.raises(ModelFileError):
+        ModelMetadata.from_json(text)
+
+
+def test_impossible_values_are_refused_when_made():
+    with pytest.raises(ModelFileError, match="threshold"):
+        replace(METADATA, threshold=2)

@@ -1,26 +1,32 @@
 """Deepfake detection in videos and pictures, without torch.
 
+Names are loaded when they are first used, so that `import edgefake_runtime` costs nothing.
+
 Example:
     >>> from edgefake_runtime import Detector
     >>> Detector().detect("clip.mp4").verdict
     'real'
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
 
-from .classifier import Classifier
-from .detector import DetectOptions, Detector
-from .errors import (
-    CheckFailedError,
-    EdgefakeError,
-    InputError,
-    MissingExtraError,
-    ModelFileError,
-    UsageError,
-)
-from .metadata import Calibration, Crop, ModelMetadata, Uncertain
-from .mtcnn import Face, FaceDetector
-from .results import FaceFrame, FaceTrack, InputResult, ModelInfo, Report, Timing
+if TYPE_CHECKING:
+    from .classifier import Classifier
+    from .detector import Detector, DetectOptions
+    from .errors import (
+        CheckFailedError,
+        EdgefakeError,
+        InputError,
+        MissingExtraError,
+        ModelFileError,
+        UsageError,
+    )
+    from .metadata import Calibration, Crop, ModelMetadata, Uncertain
+    from .mtcnn import Face, FaceDetector
+    from .results import FaceFrame, FaceTrack, InputResult, ModelInfo, Report, Timing
 
 __all__ = [
     "Calibration",
@@ -46,3 +52,15 @@ __all__ = [
     "UsageError",
     "__version__",
 ]
+
+_MODULES = ("errors", "metadata", "results", "mtcnn", "classifier", "detector")
+"""Where the public names live; the cheap modules are looked through first."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for module in _MODULES:
+            found = import_module(f".{module}", __name__)
+            if name in found.__all__:
+                return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,8 +4,6 @@ Detection itself is in `edgefake_runtime`, export in `edgefake_export`; importin
 torch nor ONNX Runtime.
 """
 
-from importlib.metadata import version
-
-__version__ = version("edgefake")
+from edgefake_runtime import __version__
 
 __all__ = ["__version__"]

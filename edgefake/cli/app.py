@@ -1,12 +1,12 @@
-"""The application: commands, and errors as one line with an exit code."""
+"""The application: its commands, and errors as one line with an exit code."""
 
-import os
-import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edgefake import __version__
+from edgefake_runtime.errors import EdgefakeError
 
 from .detect import detect
 from .evaluate import evaluate
@@ -18,7 +18,23 @@ __all__ = ["app", "main"]
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 
+
+class _Commands(TyperGroup):
+    """Turns what commands raise on purpose into one line on standard error and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except EdgefakeError as error:
+            typer.echo(f"edgefake: {error}", err=True)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt as error:
+            typer.echo("interrupted", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     name="edgefake",
     help="Deepfake detection on edge devices: train ternary vision transformers, export them, run them.",
     no_args_is_help=True,
@@ -47,18 +63,4 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 usage, 3 input, 4 missing extra, 5 failed check, 130 Ctrl-C."""
-    try:
-        app(standalone_mode=True)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone; what is left in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        code = getattr(error, "exit_code", None)
-        if code is None:
-            raise
-        typer.echo(f"edgefake: {error}", err=True)
-        sys.exit(code)
+    app()

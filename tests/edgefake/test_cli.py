@@ -1,0 +1,276 @@
+"""The command line as a user meets it: output, exit codes, one line per error."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefake_runtime.shipped import default_model, models_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = ROOT / "docs" / "samples"
+COMMAND = [sys.executable, "-m", "edgefake"]
+
+RESULT_KEYS = [
+    "path",
+    "kind",
+    "verdict",
+    "score",
+    "error",
+    "duration_s",
+    "width",
+    "height",
+    "frames_total",
+    "frames_scored",
+    "faces",
+    "timing_s",
+]
+
+
+def edgefake(*arguments, folder=None, **options):
+    return subprocess.run(
+        [*COMMAND, *map(os.fspath, arguments)], capture_output=True, cwd=folder, timeout=300, **options
+    )
+
+
+def lines(done):
+    """Standard error, line by line; a traceback fails the test."""
+    text = done.stderr.decode()
+    assert "Traceback" not in text, text
+    return text.strip().splitlines()
+
+
+@pytest.fixture
+def landscape(tmp_path):
+    """A picture without a face."""
+    y, x = np.mgrid[0:240, 0:320]
+    image = np.stack([200 - y // 2, 120 + x // 8, 90 + y // 4], axis=-1)
+    cv2.imwrite(str(tmp_path / "landscape.png"), image.astype(np.uint8))
+    return tmp_path / "landscape.png"
+
+
+def test_json_on_stdout_is_alone_and_has_the_documented_fields(landscape):
+    done = edgefake("detect", SAMPLES / "real.mp4", landscape, "--json", "-")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert list(report) == ["edgefake", "model", "inputs"]
+    assert list(report["model"]) == ["name", "file", "sha256", "bits", "threshold"]
+    assert report["model"]["bits"] == 2
+    video, picture = report["inputs"]
+    assert list(video) == list(picture) == RESULT_KEYS
+    assert (video["kind"], video["width"], video["height"], video["frames_total"]) == ("video", 480, 480, 100)
+    assert video["frames_scored"] == 4
+    assert video["duration_s"] == pytest.approx(4.0, abs=0.1)
+    (track,) = video["faces"]
+    assert list(track) == ["track", "score", "start_s", "end_s", "frames"]
+    assert len(track["frames"]) == 4
+    assert list(track["frames"][0]) == ["time_s", "box", "detection", "score"]
+    assert video["score"] == track["score"]
+    assert list(video["timing_s"]) == ["decode", "faces", "classify", "total"]
+    assert (picture["kind"], picture["verdict"], picture["score"]) == ("image", "no-face", None)
+    assert (picture["faces"], picture["duration_s"], picture["frames_total"]) == ([], None, 1)
+
+
+def test_the_same_from_python():
+    from edgefake_runtime import Detector
+
+    done = edgefake("detect", SAMPLES / "fake.mp4", "--json", "-")
+    expected = json.loads(done.stdout)["inputs"][0]
+    result = Detector().detect(SAMPLES / "fake.mp4")
+    assert result.verdict == expected["verdict"]
+    assert result.score == pytest.approx(expected["score"], abs=1e-6)
+    assert [list(f.box) for f in result.faces[0].frames] == [
+        pytest.approx(f["box"], abs=1e-3) for f in expected["faces"][0]["frames"]
+    ]
+
+
+def test_a_pipe_gets_one_line_per_input_and_a_file_gets_the_json(landscape, tmp_path):
+    done = edgefake("detect", landscape, "--json", tmp_path / "report.json")
+    assert done.stdout.decode() == f"no-face\t-\t{landscape}\n"
+    assert json.loads((tmp_path / "report.json").read_text())["inputs"][0]["verdict"] == "no-face"
+    assert edgefake("detect", landscape, "--quiet").stdout == b""
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["landscape.png", "report.json"]
+
+
+def test_threshold_moves_the_verdict():
+    for threshold, verdict in (("0", "fake"), ("1", "real")):
+        done = edgefake("detect", SAMPLES / "real.mp4", "--threshold", threshold, "--max-frames", "1", "--json", "-")
+        report = json.loads(done.stdout)
+        assert report["inputs"][0]["verdict"] == verdict
+        assert report["model"]["threshold"] == float(threshold)
+
+
+def test_a_folder_is_searched_and_bad_inputs_do_not_stop_the_good(landscape, tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("not a video\n" * 100)
+    (tmp_path / "cut.mp4").write_bytes((SAMPLES / "real.mp4").read_bytes()[:3000])
+    (tmp_path / "notes.txt").write_text("ignored")
+    done = edgefake("detect", tmp_path, tmp_path / "missing.mp4", "--json", "-")
+    assert done.returncode == 3
+    verdicts = {Path(r["path"]).name: r["verdict"] for r in json.loads(done.stdout)["inputs"]}
+    bad = ("cut.mp4", "empty.mp4", "missing.mp4", "text.mp4")
+    assert verdicts == {name: "error" for name in bad} | {"landscape.png": "no-face"}
+    assert len(lines(done)) == 4
+    assert all(line.startswith("edgefake: ") and ": expected " in line for line in lines(done))
+
+
+def test_huge_tiny_and_absent_media_are_refused_in_a_line(landscape, tmp_path):
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.zeros((9, 40, 3), np.uint8))
+    (tmp_path / "none").mkdir()
+    cases = [
+        ((landscape, "--max-megapixels", "0.05"), "megapixels"),
+        ((tmp_path / "tiny.png",), "16 pixels"),
+        ((tmp_path / "none",), "folder without any"),
+    ]
+    for arguments, message in cases:
+        done = edgefake("detect", *arguments)
+        assert done.returncode == 3
+        assert message in lines(done)[0]
+        assert len(lines(done)) == 1
+
+
+def test_names_that_are_not_utf8_keep_their_bytes(landscape, tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.png"
+    try:
+        shutil.copy(os.fsencode(landscape), name)
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    done = edgefake("detect", name.decode("utf-8", "surrogateescape"), "--json", "-")
+    assert done.returncode == 0, done.stderr
+    assert b"\\udce9" in done.stdout
+    assert os.fsencode(json.loads(done.stdout)["inputs"][0]["path"]) == name
+    assert b"caf\\xe9.png" in edgefake("detect", name.decode("utf-8", "surrogateescape")).stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("detect",),
+        ("detect", "x.mp4", "--every", "0"),
+        ("detect", "x.mp4", "--threshold", "2"),
+        ("detect", "x.mp4", "--min-face", "5"),
+        ("detect", "x.mp4", "--threads", "0"),
+        ("detect", "x.mp4", "--frobnicate"),
+        ("export", "--bits", "7"),
+        ("export", "--format", "coreml"),
+        ("train", "--data", "m.csv"),
+        ("frobnicate",),
+    ],
+)
+def test_wrong_usage_exits_with_2(arguments, tmp_path):
+    done = edgefake(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert lines(done)
+
+
+def bad_models(folder):
+    whole = default_model().read_bytes()
+    (folder / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    (folder / "text.onnx").write_text("not a model")
+    (folder / "empty.onnx").touch()
+    shutil.copy(models_folder() / "mtcnn" / "pnet.onnx", folder / "foreign.onnx")
+    (folder / "damaged.onnx").write_bytes(whole.replace(b'"threshold": ', b'"thershold": '))
+    return {
+        "cut.onnx": "can run",
+        "text.onnx": "can run",
+        "empty.onnx": "an empty one",
+        "foreign.onnx": "without its metadata",
+        "damaged.onnx": "metadata are damaged",
+        "missing.onnx": "no such file",
+        ".": "a folder",
+    }
+
+
+def test_models_that_cannot_be_used_are_refused_in_a_line(landscape, tmp_path):
+    for name, message in bad_models(tmp_path).items():
+        done = edgefake("detect", landscape, "--model", tmp_path / name)
+        assert done.returncode == 3, name
+        assert len(lines(done)) == 1, lines(done)
+        assert message in lines(done)[0], name
+
+
+def test_unwritable_json_is_refused_before_the_work(landscape, tmp_path):
+    done = edgefake("detect", landscape, "--json", tmp_path / "no" / "report.json")
+    assert done.returncode == 3
+    assert "report.json" in lines(done)[0]
+    assert done.stdout == b""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop its rights")
+def test_files_and_folders_that_may_not_be_read(landscape, tmp_path):
+    for parent in (tmp_path, *tmp_path.parents[:2]):
+        parent.chmod(0o755)
+    secret, closed = tmp_path / "secret.png", tmp_path / "closed"
+    shutil.copy(landscape, secret)
+    secret.chmod(0o000)
+    closed.mkdir(mode=0o700)
+    arguments = ("detect", secret, closed, landscape, "--json", "-")
+    probe = subprocess.run([sys.executable, "-c", "import cv2"], user=65534, group=65534, capture_output=True)
+    if probe.returncode:
+        pytest.skip("an ordinary user cannot run this interpreter")
+    done = edgefake(*arguments, user=65534, group=65534, extra_groups=[])
+    assert done.returncode == 3
+    verdicts = [r["verdict"] for r in json.loads(done.stdout)["inputs"]]
+    assert verdicts == ["error", "error", "no-face"]
+    assert all("read permission" in line for line in lines(done))
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "long.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
+    frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
+    for _ in range(200):
+        writer.write(frame)
+    writer.release()
+    target = tmp_path / "report.json"
+    command = [*COMMAND, "detect", tmp_path / "long.mp4", "--every", "1", "--json", target]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(5)
+    assert running.poll() is None, running.stderr.read()
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == b""
+    assert err.decode().strip() == "interrupted"
+    assert [p.name for p in tmp_path.iterdir()] == ["long.mp4"]
+
+
+def test_evaluate_counts_and_measures(landscape, tmp_path):
+    (tmp_path / "empty.mp4").touch()
+    manifest = tmp_path / "m.csv"
+    real, fake = SAMPLES / "real.mp4", SAMPLES / "fake.mp4"
+    manifest.write_text(f"file,label\n{real},real\n{fake},fake\nlandscape.png,real\nempty.mp4,fake\n")
+    done = edgefake("evaluate", manifest, "--json", "-")
+    assert done.returncode == 3
+    figures = json.loads(done.stdout)
+    assert list(figures) == "n n_real n_fake no_face errors auc accuracy eer log_loss ece".split()
+    assert [figures[key] for key in ("n", "n_real", "n_fake", "no_face", "errors")] == [2, 1, 1, 1, 1]
+    assert figures["auc"] in (0.0, 0.5, 1.0)
+    assert len(lines(done)) == 1
+
+
+def test_evaluate_crops_scores_pictures_as_they_are(tmp_path):
+    crops = cv2.imread(str(SAMPLES / "faces.png"))
+    rows = ["file,label,split"]
+    for index in range(8):
+        cv2.imwrite(str(tmp_path / f"{index}.png"), crops[:, index * 224 : (index + 1) * 224])
+        rows.append(f"{index}.png,{'fake' if index == 5 else 'real'},{'val' if index > 1 else 'train'}")
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    done = edgefake("evaluate", tmp_path / "m.csv", "--crops", "--split", "val")
+    assert done.returncode == 0, done.stderr
+    figures = dict(line.split() for line in done.stdout.decode().splitlines())
+    assert (figures["n"], figures["n_fake"], figures["errors"]) == ("6", "1", "0")
+
+
+def test_evaluate_refuses_a_bad_manifest(tmp_path):
+    (tmp_path / "m.csv").write_text("name,truth\n")
+    done = edgefake("evaluate", tmp_path / "m.csv")
+    assert done.returncode == 3
+    assert "expected the columns file, label" in lines(done)[0]

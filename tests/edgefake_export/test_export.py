@@ -1,0 +1,262 @@
+"""A checkpoint becomes a file that was run and compared, or no file."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from edgefake.checkpoint import Checkpoint
+from edgefake.manifest import read_manifest
+from edgefake.models import build
+from edgefake_export import convert, export_onnx, verify
+from edgefake_export.verify import ExportReport, check
+from edgefake_runtime.crops import resize
+from edgefake_runtime.errors import CheckFailedError, InputError, ModelFileError, UsageError
+from edgefake_runtime.metadata import METADATA_KEY, Calibration, Crop, ModelMetadata, Uncertain
+
+SAMPLES = Path(__file__).parents[2] / "docs" / "samples" / "faces.png"
+TILE = 224
+
+
+def faces(side: int) -> NDArray[np.uint8]:
+    """The sample faces, (n, side, side, 3)."""
+    strip = cv2.cvtColor(cv2.imread(str(SAMPLES)), cv2.COLOR_BGR2RGB)
+    tiles = [strip[:, x : x + TILE] for x in range(0, strip.shape[1], TILE)]
+    return np.stack([resize(np.ascontiguousarray(tile), side) for tile in tiles])
+
+
+def checkpoint(name: str, seed: int = 0) -> Checkpoint:
+    torch.manual_seed(seed)
+    return Checkpoint(network=build(name).eval(), model=name)
+
+
+def metadata(name: str, bits: int) -> ModelMetadata:
+    return ModelMetadata(
+        name=name,
+        architecture=name,
+        bits=bits,
+        recipe="qat",
+        input_size=build(name).config.image_size if "s16" not in name else 224,
+        color="RGB",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        crop=Crop(margin=0.1, shift=0.0, square=True, origin="test"),
+        labels=("real", "fake"),
+        calibration=Calibration(scale=0.8, shift=0.1, origin="test"),
+        threshold=0.5,
+        uncertain=Uncertain(low=0.45, high=0.55, origin="test"),
+        edgefake="0",
+        training={"epochs": 0},
+    )
+
+
+@pytest.mark.parametrize(("name", "bits"), [("bitvit-nano", 2), ("bitvit-nano", 32), ("linvit-nano", 32)])
+def test_report_says_what_is_in_the_file(name: str, bits: int, tmp_path: Path) -> None:
+    out, about = tmp_path / "model.onnx", metadata(name, bits)
+    report = export_onnx(checkpoint(name), out, bits=bits, metadata=about, crops=faces(32))
+    model = onnx.load(out)
+    packed = [w for w in model.graph.initializer if w.data_type == onnx.TensorProto.INT2]
+    assert (report.path, report.bytes, report.bits) == (out, out.stat().st_size, bits)
+    assert report.ternary_weights == (2 * (32 * 96 + 32 * 32 + 2 * 32 * 64) if bits == 2 else 0)
+    assert report.ternary_bytes == sum(len(w.raw_data) for w in packed) == report.ternary_weights // 4
+    assert report.samples == len(faces(32))
+    assert report.relative == pytest.approx(report.max_error / report.rms)
+    assert report.mean_error <= report.max_error
+    assert report.relative <= report.tolerance
+    assert report.same_verdicts
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_metadata_come_back(tmp_path: Path) -> None:
+    about = metadata("bitvit-nano", 2)
+    export_onnx(checkpoint("bitvit-nano"), tmp_path / "m.onnx", bits=2, metadata=about, crops=faces(32))
+    entries = {p.key: p.value for p in onnx.load(tmp_path / "m.onnx").metadata_props}
+    assert set(entries) == {METADATA_KEY}
+    assert ModelMetadata.from_json(entries[METADATA_KEY]) == about
+
+
+def test_input_and_output_have_a_free_batch(tmp_path: Path) -> None:
+    about = metadata("linvit-nano", 32)
+    export_onnx(checkpoint("linvit-nano"), tmp_path / "m.onnx", bits=32, metadata=about, crops=faces(32))
+    graph = onnx.load(tmp_path / "m.onnx").graph
+    shapes = {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output)
+    }
+    assert shapes == {"image": ["batch", 3, 32, 32], "logits": ["batch", 2]}
+
+
+def _flip_one_weight(model: onnx.ModelProto, about: ModelMetadata | None) -> onnx.ModelProto:
+    """A finished model with the first value of its last bias doubled and moved: a file damaged after export."""
+    model = finish(model, about)
+    last = next(w for w in model.graph.initializer if w.name == "head.12.bias")
+    values = onnx.numpy_helper.to_array(last).copy()
+    values[0] += 0.1
+    last.CopyFrom(onnx.numpy_helper.from_array(values, last.name))
+    return model
+
+
+finish = convert.finish
+
+
+@pytest.mark.parametrize("before", [None, b"the old model"])
+def test_a_wrong_file_is_not_kept(
+    before: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "model.onnx"
+    if before:
+        out.write_bytes(before)
+    monkeypatch.setattr(convert, "finish", _flip_one_weight)
+    with pytest.raises(CheckFailedError, match="expected logits within") as caught:
+        export_onnx(
+            checkpoint("bitvit-nano"), out, bits=2, metadata=metadata("bitvit-nano", 2), crops=faces(32)
+        )
+    assert caught.value.exit_code == 5
+    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([before] if before else [])
+
+
+def _report(relative: float, same_verdicts: bool) -> ExportReport:
+    return ExportReport(
+        path=Path("m.onnx"),
+        bytes=1,
+        bits=2,
+        ternary_weights=4,
+        ternary_bytes=1,
+        max_error=relative,
+        mean_error=relative,
+        rms=1.0,
+        relative=relative,
+        tolerance=1e-2,
+        same_verdicts=same_verdicts,
+        samples=1,
+        seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize(("relative", "same"), [(float("nan"), True), (0.0101, True), (0.0, False)])
+def test_check_refuses(relative: float, same: bool) -> None:
+    with pytest.raises(CheckFailedError):
+        check(_report(relative, same))
+
+
+def test_check_accepts() -> None:
+    check(_report(0.0099, True))
+
+
+def test_verdicts_are_the_runtime_s() -> None:
+    about = replace(metadata("bitvit-nano", 2), calibration=Calibration(1.0, 0.0, ""), threshold=0.5)
+    below, above = np.float32([[0, -0.01]]), np.float32([[0, 0.01]])  # P(fake) 0.4975 and 0.5025
+    assert verify._same_verdicts(below, above, about)  # both `uncertain`
+    narrow = replace(about, uncertain=Uncertain(0.499, 0.501, ""))
+    assert not verify._same_verdicts(below, above, narrow)
+    assert not verify._same_verdicts(np.float32([[3, 0]]), np.float32([[0, 3]]), about)
+    shifted = replace(narrow, calibration=Calibration(1.0, 0.02, ""))  # moves both over the threshold
+    assert verify._same_verdicts(below, above, shifted)
+
+
+def test_metadata_of_other_bits_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="metadata for 2 bits, got 32"):
+        export_onnx(
+            checkpoint("bitvit-nano"),
+            tmp_path / "m.onnx",
+            bits=2,
+            metadata=metadata("bitvit-nano", 32),
+            crops=faces(32),
+        )
+
+
+@pytest.mark.parametrize("crops", [np.zeros((0, 32, 32, 3), np.uint8), np.zeros((2, 16, 16, 3), np.uint8)])
+def test_crops_of_another_size_are_refused(crops: NDArray[np.uint8], tmp_path: Path) -> None:
+    about = metadata("bitvit-nano", 2)
+    with pytest.raises(UsageError, match="expected crops to compare on"):
+        export_onnx(checkpoint("bitvit-nano"), tmp_path / "m.onnx", bits=2, metadata=about, crops=crops)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_weights_leave_no_file(tmp_path: Path) -> None:
+    damaged = checkpoint("bitvit-nano")
+    with torch.no_grad():
+        damaged.network.get_parameter("tokenize.linear.bias")[0] = float("nan")
+    with pytest.raises(ModelFileError, match=r"tokenize\.linear\.bias"):
+        export_onnx(
+            damaged, tmp_path / "m.onnx", bits=2, metadata=metadata("bitvit-nano", 2), crops=faces(32)
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["missing/model.onnx", "."])
+def test_a_place_that_takes_no_file(place: str, tmp_path: Path) -> None:
+    out = tmp_path / place
+    with pytest.raises(InputError, match=re.escape(f"{out}: expected a place to write to")) as caught:
+        export_onnx(
+            checkpoint("bitvit-nano"), out, bits=2, metadata=metadata("bitvit-nano", 2), crops=faces(32)
+        )
+    assert "\n" not in str(caught.value)
+
+
+READ_ONLY = """
+import sys
+from pathlib import Path
+from edgefake_export.convert import _replacing
+from edgefake_runtime.errors import InputError
+try:
+    with _replacing(Path(sys.argv[1])) as part:
+        print("written")
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="needs root, to give its rights up")
+def test_folder_without_rights_is_an_input_error(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    out = tmp_path / "model.onnx"
+    environment = os.environ | {"HOME": "/nonexistent"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ONLY, str(out)],
+            user=65534,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+    except OSError as error:
+        pytest.skip(f"cannot run as another user: {error}")
+    if done.returncode:
+        pytest.skip(f"another user cannot run this Python: {done.stderr.strip().splitlines()[-1]}")
+    assert done.stdout.strip() == f"{out}: expected a place to write to, got: Permission denied"
+
+
+@pytest.mark.data
+@pytest.mark.skipif("EDGEFAKE_DATA" not in os.environ, reason="EDGEFAKE_DATA names no data folder")
+def test_agrees_on_64_faces_of_dfdc(tmp_path: Path) -> None:
+    rows = read_manifest(Path(os.environ["EDGEFAKE_DATA"]) / "dfdc" / "manifest.csv", split="val")
+    chosen = rows[:: len(rows) // 64][:64]
+    images = [cv2.cvtColor(cv2.imread(str(row.path)), cv2.COLOR_BGR2RGB) for row in chosen]
+    crops = np.stack([resize(image, 112) for image in images])
+    about = metadata("bitvit-tiny", 2)
+    report = export_onnx(checkpoint("bitvit-tiny"), tmp_path / "m.onnx", bits=2, metadata=about, crops=crops)
+    assert report.samples == 64
+    assert report.bytes < 4.3e6
+    assert report.mean_error < 3e-3 * report.rms
+
+
+@pytest.mark.slow
+def test_vit_small_in_12_megabytes(tmp_path: Path) -> None:
+    about = metadata("bitvit-s16", 2)
+    report = export_onnx(
+        checkpoint("bitvit-s16"), tmp_path / "m.onnx", bits=2, metadata=about, crops=faces(224)
+    )
+    assert report.bytes <= 12.5e6
+    assert report.ternary_weights == 12 * (384 * 1152 + 384 * 384 + 2 * 384 * 1536)
+    assert report.ternary_bytes * 4 == report.ternary_weights
+    assert report.mean_error < 3e-3 * report.rms

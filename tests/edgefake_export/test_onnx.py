@@ -1,0 +1,279 @@
+"""Networks written as ONNX compute what torch computes, in the bits they claim."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, numpy_helper
+from torch import Tensor, nn
+
+from edgefake.models import BitLinear, build
+from edgefake.models.bitlinear import quantize_activations, ternarize
+from edgefake_export import to_onnx
+from edgefake_export.fold import fold, pack_int2, unpack_int2
+from edgefake_export.lower import lower
+from edgefake_runtime.errors import MissingExtraError, ModelFileError, UsageError
+
+
+def run(model: onnx.ModelProto, x: Tensor) -> np.ndarray:
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(["logits"], {"image": x.numpy()})[0])
+
+
+def packed(model: onnx.ModelProto) -> dict[str, TensorProto]:
+    return {w.name: w for w in model.graph.initializer if w.data_type == TensorProto.INT2}
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("sizes", [(48, 32), (5, 3), (384, 1536)])
+def test_one_layer_is_torch_to_float_rounding(sizes: tuple[int, int], bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = BitLinear(*sizes, bias=bias).eval()
+    x = torch.randn(64, sizes[0])
+    levels, gamma = quantize_activations(x)
+    ternary, scale = ternarize(layer.weight.detach())
+    exact = (levels.long() @ ternary.T.long()).double() * scale.double() / gamma.double()
+    got = run(to_onnx(layer, example=x, bits=2), x)
+    expected = exact.numpy() + (layer.bias.detach().double().numpy() if bias else 0)
+    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    with torch.no_grad():
+        torch_says = layer(x).numpy()
+    np.testing.assert_allclose(got, torch_says, rtol=1e-5, atol=2e-6 * np.abs(expected).max())
+
+
+def test_the_integers_are_torch_s_to_the_last_bit() -> None:
+    torch.manual_seed(1)
+    layer = BitLinear(96, 40).eval()
+    x = torch.randn(33, 96) * torch.logspace(-7, 6, 33)[:, None]  # rows under epsilon too
+    x[3] = 0
+    model = to_onnx(layer, example=x, bits=2)
+    sums = next(node.output[0] for node in model.graph.node if node.op_type == "MatMulInteger")
+    model.graph.output[0].CopyFrom(onnx.helper.make_tensor_value_info(sums, TensorProto.INT32, ["batch", 40]))
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    levels, _ = quantize_activations(x)
+    ternary, _ = ternarize(layer.weight.detach())
+    expected = (levels.long() @ ternary.T.long()).numpy()
+    np.testing.assert_array_equal(session.run([sums], {"image": x.numpy()})[0], expected)
+
+
+def test_ties_round_to_even_as_in_torch() -> None:
+    layer = BitLinear(4, 4).eval()
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(4))
+    x = torch.tensor([[127.0, 0.5, 1.5, 2.5], [-127.0, -0.5, -1.5, -2.5]])
+    got = run(to_onnx(layer, example=x, bits=2), x) / ternarize(layer.weight.detach())[1].item()
+    np.testing.assert_allclose(got, [[127, 0, 2, 2], [-127, 0, -2, -2]], atol=1e-4)
+
+
+class Perceptron(nn.Module):
+    """BitLinear layers with and without bias among ordinary ones; one of them is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(20, 24)
+        self.twice = BitLinear(24, 24, bias=True)
+        self.last = BitLinear(24, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x))
+        return self.last(torch.relu(self.twice(self.twice(x))))
+
+
+@pytest.mark.parametrize("bits", [2, 32])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_mixed_network_agrees_at_any_batch(bits: int, batch: int) -> None:
+    torch.manual_seed(2)
+    network = Perceptron().eval()
+    model = to_onnx(network, example=torch.zeros(1, 20), bits=bits)
+    x = torch.randn(batch, 20)
+    with torch.no_grad():
+        expected = network(x).numpy()
+    np.testing.assert_allclose(run(model, x), expected, atol=1e-5 * np.abs(expected).max())
+    assert len(packed(model)) == (2 if bits == 2 else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "bits"), [("bitvit-nano", 2), ("bitvit-nano", 32), ("linvit-nano", 32), ("cnn-tiny", 32)]
+)
+def test_networks_agree_with_torch(name: str, bits: int) -> None:
+    torch.manual_seed(3)
+    network = build(name).eval()
+    side = network.config.image_size
+    model = to_onnx(network, example=torch.zeros(1, 3, side, side), bits=bits)
+    tolerance = 1e-2 if name.startswith("bitvit") else 1e-5
+    for batch in (1, 3):
+        x = torch.randn(batch, 3, side, side)
+        with torch.no_grad():
+            expected = network(x).numpy()
+        assert np.abs(run(model, x) - expected).max() <= tolerance * np.sqrt(np.square(expected).mean())
+
+
+def test_two_bits_a_weight_in_the_file() -> None:
+    network = build("bitvit-nano").eval()
+    model = to_onnx(network, example=torch.zeros(1, 3, 32, 32), bits=2)
+    layers = {n: m for n, m in network.named_modules() if isinstance(m, BitLinear)}
+    weights = packed(model)
+    assert set(weights) == {f"{name}.weight.ternary" for name in layers}
+    assert sum(len(w.raw_data) for w in weights.values()) * 4 == sum(
+        m.weight.numel() for m in layers.values()
+    )
+    for name, layer in layers.items():
+        stored = weights[f"{name}.weight.ternary"]
+        expected = ternarize(layer.weight.detach())[0].T.numpy()
+        np.testing.assert_array_equal(unpack_int2(stored.raw_data, tuple(stored.dims)), expected)
+        # onnx's own reading of INT2 is the second opinion.
+        np.testing.assert_array_equal(numpy_helper.to_array(stored).astype(np.int8), expected)
+
+
+def test_no_weight_is_stored_twice() -> None:
+    for name, bits in (("linvit-nano", 32), ("bitvit-nano", 32), ("cnn-tiny", 32)):
+        network = build(name).eval()
+        side = network.config.image_size
+        model = to_onnx(network, example=torch.zeros(1, 3, side, side), bits=bits)
+        buffers = sum(b.numel() for b in network.buffers() if b.is_floating_point())
+        floats = sum(p.numel() for p in network.parameters()) + buffers
+        assert sum(numpy_helper.to_array(w).size for w in model.graph.initializer) <= floats + 200
+
+
+def test_runtime_folds_the_cast_and_keeps_integer_products(tmp_path: Path) -> None:
+    model = to_onnx(build("bitvit-nano"), example=torch.zeros(1, 3, 32, 32), bits=2)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    optimized = onnx.load(tmp_path / "optimized.onnx")
+    products = [node for node in optimized.graph.node if node.op_type == "MatMulInteger"]
+    stored = {w.name: w.data_type for w in optimized.graph.initializer}
+    assert len(products) == 8
+    assert all(stored[node.input[1]] == TensorProto.INT8 for node in products)
+    assert TensorProto.INT2 not in stored.values()
+    assert "MatMulNBits" not in {node.op_type for node in optimized.graph.node}
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (8, 4), (7, 9)])
+def test_int2_round_trip(shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(0).integers(-1, 2, shape).astype(np.int8)
+    raw = pack_int2(values)
+    assert len(raw) == -(-values.size // 4)
+    np.testing.assert_array_equal(unpack_int2(raw, shape), values)
+
+
+def test_zero_layer_gives_its_bias() -> None:
+    layer = BitLinear(8, 2, bias=True)
+    nn.init.zeros_(layer.weight)
+    folded = fold(layer)
+    assert not folded.weight.any()
+    assert folded.scale.item() == pytest.approx(1e-5)
+    x = torch.randn(3, 8)
+    expected = layer.bias.detach().expand(3, 2).numpy()
+    np.testing.assert_array_equal(run(to_onnx(layer, example=x, bits=2), x), expected)
+
+
+def test_the_network_is_left_alone() -> None:
+    network = Perceptron()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    lower(network, bits=2)
+    to_onnx(network, example=torch.zeros(2, 20), bits=2)
+    assert network.training
+    assert isinstance(network.last, BitLinear)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_ordinary_network_has_no_two_bits() -> None:
+    with pytest.raises(UsageError, match="without: its weights are not ternary"):
+        to_onnx(build("linvit-nano"), example=torch.zeros(1, 3, 32, 32), bits=2)
+
+
+def test_other_bits_are_refused() -> None:
+    with pytest.raises(UsageError, match="expected 32 or 2 bits, got 4"):
+        to_onnx(Perceptron(), example=torch.zeros(1, 20), bits=4)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float) -> None:
+    network = Perceptron()
+    with torch.no_grad():
+        network.twice.weight[2, 5] = value
+    with pytest.raises(ModelFileError, match=r"twice\.weight: expected finite weights"):
+        to_onnx(network, example=torch.zeros(1, 20), bits=2)
+
+
+class Branching(nn.Module):
+    """What no tracer can follow."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x if float(x.sum()) > 0 else -x
+
+
+def test_untraceable_network_is_refused_in_one_line() -> None:
+    with pytest.raises(UsageError, match="torch.onnx.export can translate") as caught:
+        to_onnx(Branching(), example=torch.zeros(1, 20), bits=32)
+    assert "\n" not in str(caught.value)
+
+
+def test_exporting_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    to_onnx(Perceptron(), example=torch.zeros(1, 20), bits=2)
+    assert capfd.readouterr() == ("", "")
+
+
+EXPORT = """
+import sys, torch
+from pathlib import Path
+from edgefake.models import build
+from edgefake_export import to_onnx
+torch.manual_seed(0)
+network = build("bitvit-nano")
+for bits in (2, 32):
+    model = to_onnx(network, example=torch.zeros(1, 3, 32, 32), bits=bits)
+    Path(f"{bits}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+"""
+
+
+def test_same_bytes_from_anywhere_and_no_trace_of_the_machine(tmp_path: Path) -> None:
+    for seed, folder in enumerate(("here", "there")):
+        (tmp_path / folder).mkdir()
+        environment = os.environ | {"PYTHONHASHSEED": str(seed)}
+        done = subprocess.run(
+            [sys.executable, "-c", EXPORT],
+            cwd=tmp_path / folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout + done.stderr == ""
+    for bits in (2, 32):
+        data = (tmp_path / "here" / f"{bits}.onnx").read_bytes()
+        assert data == (tmp_path / "there" / f"{bits}.onnx").read_bytes()
+        source = Path(to_onnx.__code__.co_filename).parent
+        traces = [
+            str(tmp_path),
+            "/tmp",
+            str(Path.home()),
+            "site-packages",
+            str(source),
+            str(Path.cwd()),
+            ".py",
+        ]
+        assert [trace for trace in [*traces, "pkg.torch", "stack_trace"] if trace.encode() in data] == []
+
+
+def test_missing_package_names_the_extra(tmp_path: Path) -> None:
+    for package in ("torch", "onnx", "onnxscript"):
+        code = f"import sys; sys.modules[{package!r}] = None; import edgefake_export; edgefake_export.to_onnx"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+        expected = f"{MissingExtraError.__name__}: this needs {package}, which is not installed"
+        assert expected in done.stderr.splitlines()[-1]
+        assert "edgefake[export]" in done.stderr
+
+
+def test_importing_the_package_loads_no_torch() -> None:
+    code = "import sys, edgefake_export; print({'torch', 'onnx', 'onnxscript'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

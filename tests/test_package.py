@@ -1,0 +1,90 @@
+"""The wheel: what it holds, and that a base-only environment runs the main job."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", out, ROOT]
+    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    (file,) = out.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="session")
+def base_python(wheel, tmp_path_factory):
+    """The interpreter of a fresh environment with the wheel and its base dependencies alone."""
+    folder = tmp_path_factory.mktemp("base") / "venv"
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", wheel], check=True, capture_output=True, timeout=600)
+    return python
+
+
+def tracked(folder):
+    listed = subprocess.run(["git", "ls-files", folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {line for line in listed.stdout.splitlines() if (ROOT / line).is_file()}
+
+
+def test_the_wheel_holds_the_three_packages_and_the_shipped_models(wheel):
+    names = {n for n in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in n}
+    packages = {"edgefake": "edgefake", "export/edgefake_export": "edgefake_export"}
+    packages["runtime/edgefake_runtime"] = "edgefake_runtime"
+    packages["models"] = "edgefake_runtime/models"
+    expected = {
+        place + name.removeprefix(source)
+        for source, place in packages.items()
+        for name in tracked(source)
+    }
+    assert names == expected
+    assert {"edgefake/py.typed", "edgefake_runtime/models/mtcnn/pnet.onnx"} <= names
+    assert any(n.endswith("-2bit.onnx") for n in names)
+
+
+def test_the_wheel_carries_every_licence(wheel):
+    names = [n.rsplit("licenses/", 1)[-1] for n in zipfile.ZipFile(wheel).namelist() if "licenses/" in n]
+    assert sorted(names) == ["LICENSE", "models/LICENSE-WEIGHTS", "models/mtcnn/LICENSE"]
+
+
+def run(python, *arguments, folder):
+    """Run the installed command away from the checkout, with nothing of this environment."""
+    clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    executable = python.parent / "edgefake"
+    return subprocess.run(
+        [executable, *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=300
+    )
+
+
+def test_a_base_only_environment_detects(base_python, tmp_path):
+    done = run(base_python, "detect", ROOT / "docs/samples/real.mp4", "--json", "-", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["inputs"][0]["faces"]
+    assert report["inputs"][0]["verdict"] in ("real", "fake", "uncertain")
+    absent = subprocess.run([base_python, "-c", "import torch"], capture_output=True, text=True)
+    assert "ModuleNotFoundError" in absent.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cure"),
+    [
+        (("export",), "pip install 'edgefake[export]'"),
+        (("train", "--data", "m.csv", "--model", "bitvit-nano", "--out", "o"), "pip install 'edgefake[train]'"),
+    ],
+)
+def test_a_missing_extra_names_its_cure(base_python, tmp_path, arguments, cure):
+    done = run(base_python, *arguments, folder=tmp_path)
+    assert done.returncode == 4
+    assert cure in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1

@@ -20,9 +20,7 @@ def model_metadata(checkpoint: Checkpoint, *, bits: int) -> ModelMetadata:
     known = checkpoint.metadata
     missing = [key for key in ("mean", "std", "crop") if key not in known]
     if missing:
-        raise ModelFileError(
-            f"expected a checkpoint with its preprocessing, got one without {', '.join(missing)}"
-        )
+        raise ModelFileError(f"expected a checkpoint with its preprocessing, got one without {', '.join(missing)}")
     ternary = getattr(checkpoint.network.config, "ternary", False)
     return ModelMetadata(
         name=known.get("name", checkpoint.model),

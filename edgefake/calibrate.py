@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from edgefake_runtime import Calibration, InputError
 from numpy.typing import NDArray
+
+from edgefake_runtime import Calibration, InputError
 
 __all__ = ["fit_calibration", "halves_by_group"]
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from edgefake_runtime import __version__
-from edgefake_runtime.errors import ModelFileError, UsageError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+
+from edgefake_runtime import __version__
+from edgefake_runtime.errors import ModelFileError, UsageError
 
 from .models import BitLinear, Network, build
 from .models.bitlinear import ternarize
@@ -153,9 +154,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         network.load_state_dict(_expand(tensors, network) if compact else tensors)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ModelFileError(
-            f"{folder / WEIGHTS}: expected the weights of {config['model']}, got: {reason}"
-        ) from error
+        raise ModelFileError(f"{folder / WEIGHTS}: expected the weights of {config['model']}, got: {reason}") from error
     return Checkpoint(
         network=network.eval(),
         model=config["model"],

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+
 from edgefake_runtime import Crop, FaceDetector, InputError
 
 from .data import read_crop

@@ -7,11 +7,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from edgefake_runtime.crops import resize
-from edgefake_runtime.errors import InputError
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from edgefake_runtime.crops import resize
+from edgefake_runtime.errors import InputError
 
 from .manifest import Sample
 
@@ -31,9 +32,7 @@ def read_crop(sample: Sample) -> Image:
     """
     image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(
-            f"{sample.path} (manifest line {sample.line}): expected a picture, could not read it"
-        )
+        raise InputError(f"{sample.path} (manifest line {sample.line}): expected a picture, could not read it")
     return _bytes(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 

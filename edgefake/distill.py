@@ -1,9 +1,10 @@
 """Learning from a teacher: soft labels, and its last feature map token by cell."""
 
 import torch
-from edgefake_runtime.errors import UsageError
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from edgefake_runtime.errors import UsageError
 
 from .models import Network
 

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from edgefake_runtime import Detector, InputError
 from edgefake_runtime.classifier import Classifier
 from edgefake_runtime.crops import resize
 from edgefake_runtime.media import Picture, open_media
-from numpy.typing import NDArray
 
 from .manifest import Sample
 from .metrics import Metrics, measure

@@ -48,9 +48,7 @@ def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path) -
     )
 
 
-def read_manifest(
-    path: Path, *, split: str | None = None, required: Sequence[str] = ("file", "label")
-) -> list[Sample]:
+def read_manifest(path: Path, *, split: str | None = None, required: Sequence[str] = ("file", "label")) -> list[Sample]:
     """Read a CSV with a header row; `file` is relative to the CSV's folder.
 
     Args:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from edgefake_runtime.errors import InputError
 from numpy.typing import NDArray
+
+from edgefake_runtime.errors import InputError
 
 __all__ = [
     "Metrics",
@@ -64,9 +65,7 @@ def log_loss(labels: Labels, scores: Scores) -> float:
 def expected_calibration_error(labels: Labels, scores: Scores, bins: int = 15) -> float:
     """Mean distance of P(fake) and the share of fakes over equal-width bins, weighted by count (Naeini et al. 2015)."""
     index = np.minimum((scores * bins).astype(int), bins - 1)
-    gaps = np.abs(
-        np.bincount(index, scores, minlength=bins) - np.bincount(index, labels.astype(float), minlength=bins)
-    )
+    gaps = np.abs(np.bincount(index, scores, minlength=bins) - np.bincount(index, labels.astype(float), minlength=bins))
     return float(gaps.sum() / labels.size)
 
 
@@ -108,9 +107,7 @@ class Metrics:
     ece: float | None
 
 
-def measure(
-    labels: Labels, scores: Scores, *, threshold: float, no_face: int = 0, errors: int = 0
-) -> Metrics:
+def measure(labels: Labels, scores: Scores, *, threshold: float, no_face: int = 0, errors: int = 0) -> Metrics:
     """All metrics of scores P(fake) against labels (True is fake); `n` counts the scored inputs alone."""
     fakes = int(labels.sum())
     reals = labels.size - fakes

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from edgefake_runtime import Crop, InputError, UsageError
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from edgefake_runtime import Crop, InputError, UsageError
 
 from . import metrics
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -74,9 +75,7 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.warmup < 1 and self.workers >= 0):
-            raise UsageError(
-                f"expected lr > 0, weight decay >= 0, warm-up in [0, 1), workers >= 0; got {self}"
-            )
+            raise UsageError(f"expected lr > 0, weight decay >= 0, warm-up in [0, 1), workers >= 0; got {self}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision: expected {' or '.join(PRECISIONS)}, got {self.precision}")
 
@@ -118,9 +117,7 @@ def _optimizer(modules: Iterable[nn.Module], config: TrainConfig) -> torch.optim
     return torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.999))
 
 
-def predict(
-    network: Network, dataset: CropDataset, *, batch: int = 128, workers: int = 0
-) -> NDArray[np.float32]:
+def predict(network: Network, dataset: CropDataset, *, batch: int = 128, workers: int = 0) -> NDArray[np.float32]:
     """Logits of every crop, in the data set's order: (n, classes), float32."""
     device = next(network.parameters()).device
     network.eval()
@@ -190,9 +187,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise InputError(
-                f"the loss became {value}: lower --lr; the checkpoints before this epoch are kept"
-            )
+            raise InputError(f"the loss became {value}: lower --lr; the checkpoints before this epoch are kept")
         self.optimizer.step()
         return value
 
@@ -234,9 +229,7 @@ def _start_from(network: Network, folder: Path) -> None:
     try:
         network.load_state_dict(checkpoint.network.state_dict())
     except RuntimeError as error:
-        raise UsageError(
-            f"{folder}: expected weights of the same shape, got those of {checkpoint.model}"
-        ) from error
+        raise UsageError(f"{folder}: expected weights of the same shape, got those of {checkpoint.model}") from error
 
 
 def _write_metrics(path: Path, reports: list[EpochReport]) -> None:

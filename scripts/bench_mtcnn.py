@@ -29,6 +29,7 @@ from typing import Any
 import golden_mtcnn as golden
 import numpy as np
 import torch
+
 from edgefake_runtime.mtcnn import FaceDetector
 
 CLIP = "tests/videos/abqwwspghj.mp4"
@@ -137,8 +138,7 @@ def comparisons(data: Path) -> Iterator[tuple[str, int, int, float, float]]:
             pairs = list(zip(found, expected, strict=False))
             ious = [overlap(np.array(face.box), np.array(other["box"])) for face, other in pairs]
             errors = [
-                np.hypot(*(np.array(face.landmarks) - np.array(other["landmarks"])).T).max()
-                for face, other in pairs
+                np.hypot(*(np.array(face.landmarks) - np.array(other["landmarks"])).T).max() for face, other in pairs
             ]
             name = f"{about['name']}:{about.get('frame', 0)} at {min_face}"
             yield name, len(found), len(expected), min(ious, default=1.0), float(max(errors, default=0.0))

@@ -48,9 +48,7 @@ def nms(boxes: torch.Tensor, scores: torch.Tensor, threshold: float) -> torch.Te
     return torch.tensor(keep, dtype=torch.int64)
 
 
-def batched_nms(
-    boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, threshold: float
-) -> torch.Tensor:
+def batched_nms(boxes: torch.Tensor, scores: torch.Tensor, groups: torch.Tensor, threshold: float) -> torch.Tensor:
     """torchvision.ops.boxes.batched_nms for a single picture, whose boxes are one group."""
     if groups.numel() and int(groups.max()) != 0:
         raise ValueError("expected one picture at a time, got several")
@@ -111,11 +109,7 @@ def pictures(names: Sequence[str], data: Path) -> Iterator[tuple[dict[str, Any],
             yield {"name": name, "sha256": hashlib.sha256(picture.tobytes()).hexdigest()[:16]}, picture
             continue
         path = data / name
-        found = (
-            sorted(file for file in path.iterdir() if file.suffix in (".jpg", ".mp4"))
-            if path.is_dir()
-            else [path]
-        )
+        found = sorted(file for file in path.iterdir() if file.suffix in (".jpg", ".mp4")) if path.is_dir() else [path]
         for file in found:
             about = {
                 "name": file.relative_to(data).as_posix(),

@@ -63,9 +63,7 @@ def altered(image: Image) -> Image:
     soft = cv2.GaussianBlur(warm, (0, 0), 1.6)
     sharp = np.clip(warm + 0.8 * (warm - soft), 0, 255).astype(np.uint8)
     resize = around((FACE.x, FACE.y), degrees=1.5, scale=1.05, to=(FACE.x + 2.5, FACE.y - 2.0))
-    moved = cv2.warpAffine(
-        sharp, resize, sharp.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-    )
+    moved = cv2.warpAffine(sharp, resize, sharp.shape[1::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(moved, np.uint8)
 
 
@@ -105,9 +103,7 @@ def clip(image: Image) -> Iterator[Image]:
     count = FPS * SECONDS
     for index in range(count):
         view = camera(index / (count - 1))
-        frame = cv2.warpAffine(
-            image, view, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT
-        )
+        frame = cv2.warpAffine(image, view, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         noise = rng.normal(0, 1.5, (SIDE, SIDE, 1))
         yield np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8)
 

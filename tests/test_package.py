@@ -42,11 +42,7 @@ def test_the_wheel_holds_the_three_packages_and_the_shipped_models(wheel):
     packages = {"edgefake": "edgefake", "export/edgefake_export": "edgefake_export"}
     packages["runtime/edgefake_runtime"] = "edgefake_runtime"
     packages["models"] = "edgefake_runtime/models"
-    expected = {
-        place + name.removeprefix(source)
-        for source, place in packages.items()
-        for name in tracked(source)
-    }
+    expected = {place + name.removeprefix(source) for source, place in packages.items() for name in tracked(source)}
     assert names == expected
     assert {"edgefake/py.typed", "edgefake_runtime/models/mtcnn/pnet.onnx"} <= names
     assert any(n.endswith("-2bit.onnx") for n in names)
@@ -61,9 +57,7 @@ def run(python, *arguments, folder):
     """Run the installed command away from the checkout, with nothing of this environment."""
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     executable = python.parent / "edgefake"
-    return subprocess.run(
-        [executable, *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=300
-    )
+    return subprocess.run([executable, *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=300)
 
 
 def test_a_base_only_environment_detects(base_python, tmp_path):

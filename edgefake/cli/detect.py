@@ -25,16 +25,12 @@ COLORS = {
 
 
 def detect(
-    paths: Annotated[
-        list[Path], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)
-    ],
+    paths: Annotated[list[Path], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)],
     model: Annotated[
         Path | None, typer.Option(help="ONNX file made by `edgefake export`; the shipped model otherwise.")
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Score each n-th frame of a video.")] = 30,
-    max_frames: Annotated[
-        int | None, typer.Option(min=1, help="Score at most so many frames of a video.")
-    ] = None,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Score at most so many frames of a video.")] = None,
     min_face: Annotated[
         int | None, typer.Option(min=12, help="Smallest face, pixels; 40, and in proportion above 1080p.")
     ] = None,
@@ -53,6 +49,7 @@ def detect(
     Exit code 3 when an input could not be read; the others are judged all the same.
     """
     import cv2
+
     from edgefake_runtime import DetectOptions, Detector, Report, __version__
 
     require_writable(json)
@@ -126,10 +123,11 @@ def _show(results: list["InputResult"], detector: "Detector") -> None:
 
 
 def _show_table(results: list["InputResult"], detector: "Detector") -> None:
-    from edgefake_runtime.media import printable
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from edgefake_runtime.media import printable
 
     table = Table("verdict", "P(fake)", "faces", "frames", "seconds", "input")
     for result in results:

@@ -28,9 +28,7 @@ def evaluate(
         float | None, typer.Option(min=0, max=1, help="P(fake) from which an input counts as fake.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
-    json: Annotated[
-        Path | None, typer.Option(help="Write the figures as JSON to this file, or to - .")
-    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file, or to - .")] = None,
 ) -> None:
     """Measure a model: AUC, accuracy, EER, log loss and calibration error.
 
@@ -64,11 +62,11 @@ def _measure(
     threshold: float | None,
     threads: int | None,
 ) -> "Evaluation":
-    from edgefake_runtime import Classifier, DetectOptions, Detector
     from rich.console import Console
     from rich.progress import Progress
 
     from edgefake.evaluate import evaluate_crops, evaluate_media
+    from edgefake_runtime import Classifier, DetectOptions, Detector
 
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("evaluating", total=len(samples))
@@ -77,8 +75,6 @@ def _measure(
             progress.update(task, completed=count)
 
         if crops:
-            return evaluate_crops(
-                Classifier(model, threads=threads), samples, threshold=threshold, on_done=done
-            )
+            return evaluate_crops(Classifier(model, threads=threads), samples, threshold=threshold, on_done=done)
         options = DetectOptions(every=every, threshold=threshold, threads=threads)
         return evaluate_media(Detector(model, options=options), samples, on_done=done)

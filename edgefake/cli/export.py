@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
 from edgefake_runtime.errors import UsageError
 from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
 
@@ -36,10 +37,9 @@ def export(
         raise UsageError(f"--bits: expected 32 or 2, got {bits}")
     folder = models_folder() / DEFAULT_MODEL if checkpoint is None else checkpoint
     require("export", "torch", "safetensors", "onnx", "onnxscript", "onnx_ir")
-    from edgefake_export import export_onnx, sample_crops
-
     from edgefake.artefact import model_metadata
     from edgefake.checkpoint import load_checkpoint
+    from edgefake_export import export_onnx, sample_crops
 
     loaded = load_checkpoint(folder)
     metadata = model_metadata(loaded, bits=bits)
@@ -53,9 +53,7 @@ def export(
 
 def _print_report(report: "ExportReport") -> None:
     ternary = (
-        f", {report.ternary_weights} ternary weights in {report.ternary_bytes} bytes"
-        if report.ternary_weights
-        else ""
+        f", {report.ternary_weights} ternary weights in {report.ternary_bytes} bytes" if report.ternary_weights else ""
     )
     typer.echo(f"{report.path}: {report.bytes} bytes, {report.bits} bits{ternary}")
     typer.echo(

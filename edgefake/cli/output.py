@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import typer
+
 from edgefake_runtime.errors import InputError
 
 __all__ = ["STDOUT", "show_warnings", "write_json"]

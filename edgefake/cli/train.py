@@ -26,9 +26,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode and augment.")] = 1,
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for autocast.")] = "float32",
-    compile: Annotated[
-        bool, typer.Option("--compile", help="Run the network through torch.compile.")
-    ] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")] = False,
     teacher: Annotated[Path | None, typer.Option(help="Checkpoint to distil from, of the same grid.")] = None,
     init: Annotated[Path | None, typer.Option(help="Checkpoint whose weights to start from.")] = None,
     crop_margin: Annotated[

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from edgefake_runtime.errors import UsageError
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from edgefake_runtime.errors import UsageError
 
 from .bitlinear import BitLinear
 

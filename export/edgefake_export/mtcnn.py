@@ -255,8 +255,7 @@ def build(network: Network, weights: Weights) -> "onnx.ModelProto":
     cells: list[int | str] = [] if network.side else ["rows", "columns"]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, *area])
     values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name], *cells])
-        for name in outputs
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shapes[name], *cells]) for name in outputs
     ]
     proto = helper.make_graph(graph.nodes, network.name, [image], values, graph.initializers)
     return _model(proto, network)
@@ -304,9 +303,7 @@ def read_weights(path: Path, network: Network) -> dict[str, NDArray[np.float32]]
     for layer in network.layers:
         got = weights.get(f"{layer.name}.weight", np.empty(0, np.float32)).shape
         if got != layer.shape:
-            raise InputError(
-                f"{path.name}, {layer.name}: expected a weight of {layer.shape}, got {got}; {CURE}"
-            )
+            raise InputError(f"{path.name}, {layer.name}: expected a weight of {layer.shape}, got {got}; {CURE}")
     return weights
 
 
@@ -347,9 +344,9 @@ def export(out: Path, *, weights: Path | None = None) -> dict[str, str]:
     source = find_weights() if weights is None else weights
     notice = _license()
     files = {
-        f"{network.name}.onnx": build(
-            network, read_weights(source / f"{network.name}.pt", network)
-        ).SerializeToString(deterministic=True)
+        f"{network.name}.onnx": build(network, read_weights(source / f"{network.name}.pt", network)).SerializeToString(
+            deterministic=True
+        )
         for network in NETWORKS
     }
     out.mkdir(parents=True, exist_ok=True)
@@ -361,9 +358,7 @@ def export(out: Path, *, weights: Path | None = None) -> dict[str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m edgefake_export.mtcnn", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m edgefake_export.mtcnn", description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path, help="folder for pnet.onnx, rnet.onnx, onet.onnx and LICENSE")
     parser.add_argument("--weights", type=Path, help="folder with pnet.pt, rnet.pt, onet.pt")
     options = parser.parse_args(arguments)

@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .detector import Detector, DetectOptions
+    from .detector import DetectOptions, Detector
     from .errors import (
         CheckFailedError,
         EdgefakeError,

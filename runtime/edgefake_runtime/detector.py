@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_EVERY = 30
 """Every so many frames one is scored, as in the thesis (section 3.1)."""
 
-MIN_DETECTION = 0.95
-"""Least probability of a face that is scored: below it MTCNN sees faces in landscapes and objects."""
+MIN_DETECTION = 0.9
+"""Least probability of a face that is scored: below it, MTCNN's finds are half-hidden faces and patterns."""
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -107,9 +107,7 @@ class Detector:
             threshold=self.operating_point.threshold,
         )
 
-    def detect(
-        self, path: PathLike, *, on_frame: Callable[[Picture | Video], None] | None = None
-    ) -> InputResult:
+    def detect(self, path: PathLike, *, on_frame: Callable[[Picture | Video], None] | None = None) -> InputResult:
         """Judge one picture or video.
 
         Args:

@@ -216,9 +216,7 @@ def _require_size(path: Path, width: int, height: int, max_megapixels: float) ->
         raise _refusal(path, got, "use a larger one", expected=f"at least {MIN_SIDE} pixels on a side")
     if width * height > max_megapixels * 1e6:
         expected = f"at most {max_megapixels:g} megapixels"
-        raise _refusal(
-            path, f"{got} ({width * height / 1e6:.0f} megapixels)", "make it smaller", expected=expected
-        )
+        raise _refusal(path, f"{got} ({width * height / 1e6:.0f} megapixels)", "make it smaller", expected=expected)
 
 
 # Pictures
@@ -389,9 +387,7 @@ class Video:
             except OSError as error:
                 raise _unreachable(self.path, error) from error
             if not _grab(capture):
-                raise _refusal(
-                    self.path, "one changed since", "run it again", expected="the video opened before"
-                )
+                raise _refusal(self.path, "one changed since", "run it again", expected="the video opened before")
         self.frames_read, self.truncated = 0, False
         return capture
 

@@ -111,16 +111,10 @@ class ModelMetadata:
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
-        _require(
-            self.schema == SCHEMA, f"metadata schema: expected {SCHEMA}, got {self.schema}; update edgefake"
-        )
-        _require(
-            self.labels == ("real", "fake"), f"labels: expected real, fake; got {', '.join(self.labels)}"
-        )
+        _require(self.schema == SCHEMA, f"metadata schema: expected {SCHEMA}, got {self.schema}; update edgefake")
+        _require(self.labels == ("real", "fake"), f"labels: expected real, fake; got {', '.join(self.labels)}")
         _require(self.color == "RGB", f"color: expected RGB, got {self.color}")
-        _require(
-            8 <= self.input_size <= 4096, f"input size: expected 8 to 4096 pixels, got {self.input_size}"
-        )
+        _require(8 <= self.input_size <= 4096, f"input size: expected 8 to 4096 pixels, got {self.input_size}")
         _require(len(self.mean) == 3 and len(self.std) == 3, "mean and std: expected three values each")
         _require(all(s > 0 for s in self.std), f"std: expected positive values, got {self.std}")
         _require(0 <= self.threshold <= 1, f"threshold: expected 0 to 1, got {self.threshold}")

@@ -163,9 +163,7 @@ def _pixels(boxes: Floats, height: int, width: int) -> NDArray[np.intp]:
     return np.concatenate([corners, np.minimum(whole[:, 2:], (width, height))], 1)
 
 
-def _candidates(
-    shifts: Floats, probability: Floats, scale: float, threshold: float
-) -> tuple[Floats, Floats, Floats]:
+def _candidates(shifts: Floats, probability: Floats, scale: float, threshold: float) -> tuple[Floats, Floats, Floats]:
     """Boxes that P-Net proposes at one scale.
 
     Args:
@@ -312,8 +310,7 @@ def _load(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise ModelFileError(
-            f"expected a network of the face detector at {path}, got {error}; "
-            "pip install --force-reinstall edgefake"
+            f"expected a network of the face detector at {path}, got {error}; pip install --force-reinstall edgefake"
         ) from error
 
 

@@ -101,17 +101,13 @@ class AreaTable:
         stride = self.width + 1
         flat = self._sums.reshape(self._sums.shape[0], -1)  # (C, (H + 1) (W + 1))
         above, below = top[:, :, None] * stride, bottom[:, :, None] * stride
-        sums = flat.take(below + right[:, None], 1) - flat.take(
-            below + left[:, None], 1
-        )  # (C, N, side, side)
+        sums = flat.take(below + right[:, None], 1) - flat.take(below + left[:, None], 1)  # (C, N, side, side)
         sums -= flat.take(above + right[:, None], 1) - flat.take(above + left[:, None], 1)
         sums = np.moveaxis(sums, 0, 1)  # (N, C, side, side)
         return _means(sums, (bottom - top)[:, None, :, None], (right - left)[:, None, None, :])
 
 
-def adaptive_area(
-    image: NDArray[np.uint8] | NDArray[np.float32], height: int, width: int
-) -> NDArray[np.float32]:
+def adaptive_area(image: NDArray[np.uint8] | NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Resamples an image by adaptive averages, as torch's `interpolate(mode="area")`.
 
     Args:

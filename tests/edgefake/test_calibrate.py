@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import sklearn.linear_model
-from edgefake_runtime.errors import InputError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefake.calibrate import fit_calibration, halves_by_group
+from edgefake_runtime.errors import InputError
 
 
 def test_platt_scaling_agrees_with_logistic_regression():

@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
-from edgefake_runtime.errors import ModelFileError, UsageError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefake.checkpoint import Checkpoint, load_checkpoint, pack_ternary, save_checkpoint, unpack_ternary
 from edgefake.models import BitLinear, build
 from edgefake.models.bitlinear import ternarize
+from edgefake_runtime.errors import ModelFileError, UsageError
 
 
 def saved(folder, name="bitvit-nano", *, compact=False):
@@ -57,9 +57,7 @@ def test_compact_checkpoints_keep_the_ternary_layers_exact(tmp_path):
     layers = [(a, b) for (_, a), (_, b) in pairs if isinstance(a, BitLinear)]
     assert len(layers) == 8
     for ours, theirs in layers:
-        (ternary, scale), (again, scale_again) = (
-            ternarize(layer.weight.detach()) for layer in (ours, theirs)
-        )
+        (ternary, scale), (again, scale_again) = (ternarize(layer.weight.detach()) for layer in (ours, theirs))
         assert torch.equal(ternary, again)
         assert float(scale_again) == pytest.approx(float(scale), rel=1e-6)
 

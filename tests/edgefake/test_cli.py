@@ -117,7 +117,7 @@ def test_a_folder_is_searched_and_bad_inputs_do_not_stop_the_good(landscape, tmp
     assert done.returncode == 3
     verdicts = {Path(r["path"]).name: r["verdict"] for r in json.loads(done.stdout)["inputs"]}
     bad = ("cut.mp4", "empty.mp4", "missing.mp4", "text.mp4")
-    assert verdicts == {name: "error" for name in bad} | {"landscape.png": "no-face"}
+    assert verdicts == dict.fromkeys(bad, "error") | {"landscape.png": "no-face"}
     assert len(lines(done)) == 4
     assert all(line.startswith("edgefake: ") and ": expected " in line for line in lines(done))
 
@@ -250,7 +250,7 @@ def test_evaluate_counts_and_measures(landscape, tmp_path):
     done = edgefake("evaluate", manifest, "--json", "-")
     assert done.returncode == 3
     figures = json.loads(done.stdout)
-    assert list(figures) == "n n_real n_fake no_face errors auc accuracy eer log_loss ece".split()
+    assert list(figures) == ["n", "n_real", "n_fake", "no_face", "errors", "auc", "accuracy", "eer", "log_loss", "ece"]
     assert [figures[key] for key in ("n", "n_real", "n_fake", "no_face", "errors")] == [2, 1, 1, 1, 1]
     assert figures["auc"] in (0.0, 0.5, 1.0)
     assert len(lines(done)) == 1

@@ -1,15 +1,13 @@
 """Manifests: what is read, what is refused."""
 
 import pytest
-from edgefake_runtime.errors import InputError
 
 from edgefake.manifest import read_manifest
+from edgefake_runtime.errors import InputError
 
 
 def test_paths_are_relative_to_the_manifest(tmp_path):
-    (tmp_path / "m.csv").write_text(
-        "file,label,split,identity_group\na/b.jpg,FAKE,train,x\nc.jpg,real,val,\n"
-    )
+    (tmp_path / "m.csv").write_text("file,label,split,identity_group\na/b.jpg,FAKE,train,x\nc.jpg,real,val,\n")
     first, second = read_manifest(tmp_path / "m.csv")
     assert first.path == tmp_path / "a/b.jpg"
     assert (first.fake, first.group, first.line) == (True, "x", 2)

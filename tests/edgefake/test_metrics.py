@@ -5,11 +5,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import sklearn.metrics
-from edgefake_runtime.errors import InputError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefake import metrics
+from edgefake_runtime.errors import InputError
 
 both_classes = st.lists(
     st.tuples(st.booleans(), st.integers(0, 20).map(lambda k: k / 20)), min_size=2, max_size=60

@@ -6,22 +6,20 @@ import bitlinear_pytorch
 import numpy as np
 import pytest
 import torch
-from edgefake_runtime.errors import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgefake.models import CONFIGURATIONS, BitLinear, ViT, build, configuration
 from edgefake.models.bitlinear import quantize_activations, ternarize
 from edgefake.models.vit import RMSNorm, ShiftedPatchTokenization, sincos_positions
+from edgefake_runtime.errors import UsageError
 
 
 def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return float((ours - theirs).abs().max() / theirs.abs().max())
 
 
-@pytest.mark.parametrize(
-    ("inputs", "outputs", "bias"), [(384, 1152, False), (64, 10, True), (1536, 384, False)]
-)
+@pytest.mark.parametrize(("inputs", "outputs", "bias"), [(384, 1152, False), (64, 10, True), (1536, 384, False)])
 def test_bitlinear_agrees_with_the_authors_package(inputs, outputs, bias):
     torch.manual_seed(inputs)
     ours, theirs = (
@@ -118,18 +116,14 @@ def test_shifted_patch_tokenization_is_equation_3_5():
         for column in range(side // size):
             patch = stacked[:, row * size : (row + 1) * size, column * size : (column + 1) * size].reshape(-1)
             normed = patch / np.sqrt((patch**2).mean() + 1e-6)
-            expected.append(
-                module.linear.weight.detach().numpy() @ normed + module.linear.bias.detach().numpy()
-            )
+            expected.append(module.linear.weight.detach().numpy() @ normed + module.linear.bias.detach().numpy())
     tokens = module(torch.from_numpy(image)[None])[0].detach().numpy()
     assert tokens == pytest.approx(np.array(expected), abs=1e-4)
 
 
 def test_linvit_and_bitvit_differ_in_the_linear_layer_alone():
     linvit, bitvit = build("linvit-nano"), build("bitvit-nano")
-    assert {k: v.shape for k, v in linvit.state_dict().items()} == {
-        k: v.shape for k, v in bitvit.state_dict().items()
-    }
+    assert {k: v.shape for k, v in linvit.state_dict().items()} == {k: v.shape for k, v in bitvit.state_dict().items()}
     assert sum(isinstance(m, BitLinear) for m in linvit.modules()) == 0
     assert sum(isinstance(m, BitLinear) for m in bitvit.modules()) == 4 * 2
 

@@ -8,8 +8,6 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from edgefake_runtime.crops import normalize
-from edgefake_runtime.errors import InputError, UsageError
 
 from edgefake.artefact import model_metadata
 from edgefake.checkpoint import load_checkpoint
@@ -18,6 +16,8 @@ from edgefake.distill import Distiller
 from edgefake.manifest import read_manifest
 from edgefake.models import build
 from edgefake.train import TrainConfig, learning_rate, predict, train
+from edgefake_runtime.crops import normalize
+from edgefake_runtime.errors import InputError, UsageError
 
 
 def write_crops(folder, count=96):
@@ -27,11 +27,7 @@ def write_crops(folder, count=96):
     for index in range(count):
         fake = index % 2
         y, x = np.mgrid[0:48, 0:48]
-        image = (
-            60
-            + 2 * (x * random.uniform(0.2, 1) + y * random.uniform(0.2, 1))[..., None]
-            + random.uniform(0, 40, 3)
-        )
+        image = 60 + 2 * (x * random.uniform(0.2, 1) + y * random.uniform(0.2, 1))[..., None] + random.uniform(0, 40, 3)
         image = image + (60 * fake * ((x - 24) ** 2 + (y - 24) ** 2 < 150))[..., None]
         name = f"{index}.png"
         cv2.imwrite(str(folder / name), np.clip(image, 0, 255).astype(np.uint8))

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from edgefake_runtime import Crop
-from edgefake_runtime.crops import crop_rectangle, cut_face, normalize, resize
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edgefake_runtime import Crop
+from edgefake_runtime.crops import crop_rectangle, cut_face, normalize, resize
 
 from .test_metadata import METADATA
 

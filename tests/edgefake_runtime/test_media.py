@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from edgefake_runtime.errors import InputError, UsageError
 from edgefake_runtime.media import Picture, Video, open_media, printable
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from edgefake_runtime.errors import InputError, UsageError
 from edgefake_runtime.media import Problem, discover, open_media, printable
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
+
 from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Uncertain
 
 METADATA = ModelMetadata(

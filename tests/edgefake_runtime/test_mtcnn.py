@@ -9,6 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from edgefake_runtime.errors import ModelFileError, UsageError
 from edgefake_runtime.mtcnn import (
     Face,
@@ -20,8 +23,6 @@ from edgefake_runtime.mtcnn import (
     overlap,
     pyramid,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "mtcnn.json").read_text())["pictures"]
@@ -213,9 +214,7 @@ def slow_suppression(boxes, scores, threshold, pixel):
             w = min(boxes[i][2], boxes[j][2]) - max(boxes[i][0], boxes[j][0]) + pixel
             h = min(boxes[i][3], boxes[j][3]) - max(boxes[i][1], boxes[j][1]) + pixel
             inter = max(w, 0) * max(h, 0)
-            areas = [
-                (boxes[k][2] - boxes[k][0] + pixel) * (boxes[k][3] - boxes[k][1] + pixel) for k in (i, j)
-            ]
+            areas = [(boxes[k][2] - boxes[k][0] + pixel) * (boxes[k][3] - boxes[k][1] + pixel) for k in (i, j)]
             if inter > threshold * (min(areas) if pixel else sum(areas) - inter):
                 break
         else:

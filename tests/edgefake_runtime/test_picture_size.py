@@ -6,9 +6,10 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from edgefake_runtime.picture_size import PictureHeader, is_whole_jpeg, picture_format, read_picture_header
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgefake_runtime.picture_size import PictureHeader, is_whole_jpeg, picture_format, read_picture_header
 
 ENCODINGS: dict[str, tuple[str, str, list[int]]] = {
     "png": ("PNG", ".png", []),

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from edgefake_runtime.errors import UsageError
-from edgefake_runtime.resample import AreaTable, adaptive_area
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from edgefake_runtime.errors import UsageError
+from edgefake_runtime.resample import AreaTable, adaptive_area
 
 torch = pytest.importorskip("torch")
 
@@ -52,14 +53,12 @@ def test_pyramid_of_a_full_hd_frame(height, width):
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.tuples(sizes, sizes, sizes, sizes), min_size=0, max_size=12), st.sampled_from([2, 7, 24, 48])
-)
+@given(st.lists(st.tuples(sizes, sizes, sizes, sizes), min_size=0, max_size=12), st.sampled_from([2, 7, 24, 48]))
 def test_crops_are_torchs_area_of_each_crop(corners, side):
     image = random_image(71, 71)
-    boxes = np.array(
-        [(min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1) for a, b, c, d in corners], np.intp
-    ).reshape(-1, 4)
+    boxes = np.array([(min(a, c), min(b, d), max(a, c) + 1, max(b, d) + 1) for a, b, c, d in corners], np.intp).reshape(
+        -1, 4
+    )
     got = AreaTable(image).crops(boxes, side)
     assert got.shape == (len(boxes), 3, side, side)
     for crop, (x0, y0, x1, y1) in zip(got, boxes, strict=True):

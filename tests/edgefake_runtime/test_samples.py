@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from edgefake_runtime.media import Picture, Video, open_media
 
 SAMPLES = Path(__file__).parents[2] / "docs" / "samples"

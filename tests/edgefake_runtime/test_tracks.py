@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from edgefake_runtime import UsageError
 from edgefake_runtime.classifier import probability
 from edgefake_runtime.results import FaceFrame

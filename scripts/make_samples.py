@@ -171,14 +171,16 @@ def main() -> None:
     """Write the four files."""
     parser = argparse.ArgumentParser(description="Make the samples in docs/samples.")
     parser.add_argument("--out", type=Path, default=Path("docs/samples"))
-    out: Path = parser.parse_args().out
+    parser.add_argument("--faces", type=Path, default=Path("export/edgefake_export/faces.png"))
+    arguments = parser.parse_args()
+    out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
     real = portrait()
     fake = self_blended(real, np.random.default_rng(SEED))
-    pictures = {"astronaut.png": real, "faces.png": face_strip(real, fake)}
-    for name, picture in pictures.items():
+    pictures = {out / "astronaut.png": real, arguments.faces: face_strip(real, fake)}
+    for path, picture in pictures.items():
         bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(out / name), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+        cv2.imwrite(str(path), bgr, [cv2.IMWRITE_PNG_COMPRESSION, 9])
     write_clip(out / "real.mp4", clip(real))
     write_clip(out / "fake.mp4", clip(fake))
 

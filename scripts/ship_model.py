@@ -76,8 +76,8 @@ Crops: {crop}
 - Trained on one data set of actors facing a camera, fakes of 2019: other people, cameras, codecs and manipulations
   (lip sync, full synthesis, diffusion) are unknown to it.
 - Small, blurred, turned or half-hidden faces are judged like any other.
-- Scores between {band_low} and {band_high} give the verdict `uncertain`: there calibration gives less than 60 % to either
-  class.
+- Scores between {band_low} and {band_high} give the verdict `uncertain`: there calibration gives less than 60 % to
+  either class.
 - Not measured: accuracy by skin tone, age or gender; strength against attacks.
 - Do not use it as the only ground for a decision about a person.
 """

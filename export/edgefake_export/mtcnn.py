@@ -27,8 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from edgefake_runtime.errors import EdgefakeError, InputError, MissingExtraError
 from numpy.typing import NDArray
+
+from edgefake_runtime.errors import EdgefakeError, InputError, MissingExtraError
 
 if TYPE_CHECKING:
     import onnx
@@ -244,10 +245,7 @@ def build(network: Network, weights: Weights) -> "onnx.ModelProto":
 
     graph, x, channels, weights = _Graph(), "image", 3, _in_order(network, weights)
     for layer in network.layers:
-        if layer.pool:
-            x = _add_pooled(graph, x, layer, weights)
-        else:
-            x = _add_layer(graph, x, layer, weights, channels)
+        x = _add_pooled(graph, x, layer, weights) if layer.pool else _add_layer(graph, x, layer, weights, channels)
         channels = layer.shape[0]
     outputs = _add_heads(graph, x, network, weights)
     area: list[int | str] = [network.side] * 2 if network.side else ["height", "width"]

@@ -257,7 +257,7 @@ def test_evaluate_counts_and_measures(landscape, tmp_path):
 
 
 def test_evaluate_crops_scores_pictures_as_they_are(tmp_path):
-    crops = cv2.imread(str(SAMPLES / "faces.png"))
+    crops = cv2.imread(str(ROOT / "export" / "edgefake_export" / "faces.png"))
     rows = ["file,label,split"]
     for index in range(8):
         cv2.imwrite(str(tmp_path / f"{index}.png"), crops[:, index * 224 : (index + 1) * 224])

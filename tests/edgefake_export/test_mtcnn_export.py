@@ -14,9 +14,10 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
+from torch.nn import functional as F  # noqa: E402
+
 from edgefake_export import mtcnn  # noqa: E402
 from edgefake_runtime.errors import InputError  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "mtcnn"
 NAMES = ("pnet", "rnet", "onet")

@@ -1,0 +1,132 @@
+"""The whole way from a file to a verdict."""
+
+import csv
+import logging
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgefake_runtime import Classifier, DetectOptions, Detector, InputError, UsageError
+from edgefake_runtime.crops import cut_face
+from edgefake_runtime.media import open_media
+from edgefake_runtime.verdict import track_of
+
+SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return Detector()
+
+
+@pytest.fixture(scope="module")
+def result(detector):
+    return detector.detect(SAMPLES / "real.mp4")
+
+
+def test_a_clip_gives_one_track_with_its_frames(result):
+    assert (result.kind, result.width, result.height, result.error) == ("video", 480, 480, None)
+    assert (result.frames_total, result.frames_scored) == (100, 4)
+    (track,) = result.faces
+    assert [f.time_s for f in track.frames] == pytest.approx([0.0, 1.2, 2.4, 3.6], abs=0.05)
+    assert (track.start_s, track.end_s) == (track.frames[0].time_s, track.frames[-1].time_s)
+    assert all(0 <= f.score <= 1 and f.detection >= 0.9 for f in track.frames)
+    assert result.score == track.score
+    timing = result.timing_s
+    assert min(timing.decode, timing.faces, timing.classify) > 0
+    assert timing.total >= timing.decode + timing.faces + timing.classify
+
+
+def test_scores_are_the_classifiers_on_the_crops_of_the_frames(detector, result):
+    """The steps, by hand: decode, find, cut, classify, mean of the log-odds."""
+    classifier = Classifier()
+    evidence = []
+    with open_media(SAMPLES / "real.mp4") as video:
+        for frame, scored in zip(video.frames(30), result.faces[0].frames, strict=True):
+            (face,) = detector.find_faces(frame.image)
+            assert face.box == pytest.approx(scored.box)
+            crop = cut_face(frame.image, face.box, classifier.metadata)[None]
+            evidence.append(float(classifier.evidence(crop)[0]))
+            assert float(classifier.score(crop)[0]) == pytest.approx(scored.score, abs=1e-5)
+    expected = track_of(0, list(result.faces[0].frames), evidence).score
+    assert result.score == pytest.approx(expected, abs=1e-5)
+
+
+def test_batches_and_single_crops_score_alike():
+    classifier = Classifier()
+    size = classifier.metadata.input_size
+    crops = np.random.default_rng(0).integers(0, 256, (19, size, size, 3), dtype=np.uint8)
+    together, alone = classifier.logits(crops), np.concatenate([classifier.logits(c[None]) for c in crops])
+    assert together == pytest.approx(alone, abs=1e-3 * float(np.sqrt((alone**2).mean())))
+    assert classifier.logits(crops[:0]).shape == (0, 2)
+
+
+def test_a_picture_with_the_same_face_is_judged(detector):
+    result = detector.detect(SAMPLES / "astronaut.png")
+    assert (result.kind, result.frames_total, result.frames_scored, result.duration_s) == ("image", 1, 1, None)
+    assert len(result.faces) == 1
+
+
+def test_every_and_max_frames_bound_the_work():
+    result = Detector(options=DetectOptions(every=10, max_frames=3)).detect(SAMPLES / "fake.mp4")
+    assert result.frames_scored == 3
+    assert [f.time_s for f in result.faces[0].frames] == pytest.approx([0.0, 0.4, 0.8], abs=0.05)
+
+
+def test_a_missing_file_raises_alone_and_is_a_result_among_many(detector, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        detector.detect(tmp_path / "none.mp4")
+    missing, good = detector.detect_many([tmp_path / "none.jpg", SAMPLES / "astronaut.png"])
+    assert (missing.verdict, missing.kind, missing.score, missing.faces) == ("error", "image", None, ())
+    assert good.verdict != "error"
+
+
+def test_frames_above_1080p_raise_the_smallest_face_and_say_so(detector, tmp_path, caplog):
+    frame = np.full((2160, 3840, 3), 90, np.uint8)
+    portrait = cv2.imread(str(SAMPLES / "astronaut.png"))
+    frame[100:612, 100:612] = portrait
+    small = cv2.resize(portrait, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)  # a face of 60 pixels
+    frame[1000 : 1000 + len(small), 2000 : 2000 + len(small)] = small
+    cv2.imwrite(str(tmp_path / "large.png"), frame)
+    with caplog.at_level(logging.WARNING, logger="edgefake_runtime"):
+        assert len(detector.detect(tmp_path / "large.png").faces) == 1
+    assert "faces below 80 pixels are left out" in caplog.text
+    caplog.clear()
+    explicit = Detector(options=DetectOptions(min_face=40))
+    assert len(explicit.detect(tmp_path / "large.png").faces) == 2
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"max_frames": 0}, {"min_face": 11}, {"threads": 0}, {"threshold": 1.5}]
+)
+def test_impossible_options_are_refused(options):
+    with pytest.raises(UsageError):
+        Detector(options=DetectOptions(**options))
+
+
+def test_crops_of_another_shape_are_refused():
+    with pytest.raises(UsageError, match="expected crops"):
+        Classifier().logits(np.zeros((1, 9, 9, 3), np.uint8))
+
+
+@pytest.mark.data
+def test_every_clip_of_the_data_folder_gets_tracks(detector, data_folder):
+    rows = list(csv.DictReader((data_folder / "tests/videos/labels.csv").open()))
+    assert len(rows) == 9
+    for row in rows:
+        result = detector.detect(data_folder / "tests/videos" / row["file"])
+        assert result.faces, row["file"]
+        assert result.verdict in ("real", "fake", "uncertain")
+        longest = max(len(track.frames) for track in result.faces)
+        assert longest >= 0.4 * result.frames_scored, row["file"]  # faces are followed, not begun anew
+
+
+@pytest.mark.data
+def test_pictures_without_a_face_give_no_face(detector, data_folder):
+    results = list(detector.detect_many([data_folder / "tests/no_face"]))
+    assert len(results) == 26
+    assert sum(result.verdict == "no-face" for result in results) >= 24
+    assert all((result.score is None) == (result.verdict == "no-face") for result in results)

@@ -12,7 +12,7 @@ from .crops import normalize
 from .errors import ModelFileError, UsageError
 from .media import printable
 from .metadata import METADATA_KEY, ModelMetadata
-from .quiet import quiet
+from .session import open_session
 from .shipped import default_model
 
 __all__ = ["Classifier", "read_metadata", "sha256_of"]
@@ -28,20 +28,10 @@ def sha256_of(path: Path) -> str:
 
 
 def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        with quiet():
-            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a dozen types without a common base.
-        reason = str(error).splitlines()[0][:200]
-        raise ModelFileError(
-            f"{printable(path)}: expected an ONNX model that onnxruntime {onnxruntime.__version__} can run, "
-            f"got: {reason}"
-        ) from error
+        return open_session(path, threads)
+    except ModelFileError as error:
+        raise ModelFileError(f"{printable(path)}: expected an ONNX model, got a file of which {error}") from error
 
 
 def _require_readable(path: Path) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .errors import ModelFileError, UsageError
 from .resample import AreaTable
+from .session import open_session
 from .shipped import models_folder
 
 __all__ = ["Face", "FaceDetector", "default_min_face", "non_maximum_suppression"]
@@ -301,16 +302,11 @@ def _check_min_face(min_face: int) -> None:
 
 
 def _load(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or 0
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
+        return open_session(path, threads)
+    except ModelFileError as error:
         raise ModelFileError(
-            f"expected a network of the face detector at {path}, got {error}; pip install --force-reinstall edgefake"
+            f"expected a network of the face detector at {path}, but {error}; pip install --force-reinstall edgefake"
         ) from error
 
 

@@ -179,8 +179,8 @@ def bad_models(folder):
     shutil.copy(models_folder() / "mtcnn" / "pnet.onnx", folder / "foreign.onnx")
     (folder / "damaged.onnx").write_bytes(whole.replace(b'"threshold": ', b'"thershold": '))
     return {
-        "cut.onnx": "can run",
-        "text.onnx": "can run",
+        "cut.onnx": "cannot run",
+        "text.onnx": "cannot run",
         "empty.onnx": "an empty one",
         "foreign.onnx": "without its metadata",
         "damaged.onnx": "metadata are damaged",

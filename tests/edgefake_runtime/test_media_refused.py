@@ -10,12 +10,13 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from edgefake_runtime.errors import InputError, UsageError
 from edgefake_runtime.media import Problem, discover, open_media, printable
+
+from .clips import write_noise_video, write_picture, write_video
 
 # ffmpeg 5.1: -f lavfi -i sine=d=0.1:r=8000 -c:a aac -b:a 8k -fflags +bitexact sound.mp4, then zlib, base64.
 SOUND_ONLY_MP4 = """
@@ -41,32 +42,6 @@ def png_header(width: int, height: int) -> bytes:
 def jpeg_header(width: int, height: int) -> bytes:
     """A JPEG that ends after its frame header."""
     return b"\xff\xd8\xff\xc0" + struct.pack(">HBHHB", 17, 8, height, width, 3) + bytes(9)
-
-
-def write_video(path: Path, count: int, *, size: tuple[int, int] = (64, 48), fps: float = 25.0) -> Path:
-    """MPEG-4 part 2 with `count` plain frames."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-    for _ in range(count):
-        writer.write(np.full((size[1], size[0], 3), 128, np.uint8))
-    writer.release()
-    return path
-
-
-def write_noise_video(path: Path, count: int) -> Path:
-    """A video whose frames are long, so that cutting the file cuts frames."""
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48))
-    rng = np.random.default_rng(0)
-    for _ in range(count):
-        writer.write(rng.integers(0, 256, (48, 64, 3), np.uint8))
-    writer.release()
-    return path
-
-
-def write_picture(path: Path, image: np.ndarray) -> Path:
-    ok, data = cv2.imencode(path.suffix, image)
-    assert ok
-    path.write_bytes(data.tobytes())
-    return path
 
 
 def write_wav(path: Path) -> Path:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from edgefake_runtime import __version__
@@ -121,7 +121,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, compact: bool = Fal
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
         written = Path(temporary) / "new"
         written.mkdir()
-        save_file({name: value.contiguous() for name, value in tensors.items()}, written / WEIGHTS)
+        (written / WEIGHTS).write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
         (written / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             folder.replace(Path(temporary) / "old")

@@ -75,7 +75,8 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise UsageError(f"{name}: expected at least 1, got {getattr(self, name)}")
         if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.warmup < 1 and self.workers >= 0):
-            raise UsageError(f"expected lr > 0, weight decay >= 0, warm-up in [0, 1), workers >= 0; got {self}")
+            got = f"{self.lr}, {self.weight_decay}, {self.warmup}, {self.workers}"
+            raise UsageError(f"expected lr > 0, weight decay >= 0, warm-up in [0, 1), workers >= 0; got {got}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision: expected {' or '.join(PRECISIONS)}, got {self.precision}")
 

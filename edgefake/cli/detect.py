@@ -1,7 +1,6 @@
 """`edgefake detect`: verdicts on videos and pictures."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +9,15 @@ import typer
 from .output import STDOUT, require_writable, show_warnings, write_json
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from edgefake_runtime import Detector, InputResult
     from edgefake_runtime.media import Picture, Video
 
 __all__ = ["detect"]
+
+NAME_WIDTH = 40
+"""Columns of an input's name beside its progress bar; a longer one keeps its end."""
 
 COLORS = {
     "fake": "red",
@@ -72,7 +76,7 @@ def _run(detector: "Detector", paths: list[Path], *, silent: bool) -> list["Inpu
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),
@@ -80,35 +84,45 @@ def _run(detector: "Detector", paths: list[Path], *, silent: bool) -> list["Inpu
     )
     results = []
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=silent) as progress:
-        for result in detector.detect_many(paths, on_frame=_advance(progress, detector)):
+        bars = _Bars(progress, every=detector.options.every, max_frames=detector.options.max_frames)
+        for result in detector.detect_many(paths, on_frame=bars.advance):
             results.append(result)
             if result.error:
                 typer.echo(f"edgefake: {result.error}", err=True)
     return results
 
 
-def _advance(progress: "Progress", detector: "Detector") -> Callable[["Picture | Video"], None]:  # type: ignore[name-defined] # noqa: F821
-    """A callback that moves one progress bar per input."""
-    tasks: dict[Path, int] = {}
+class _Bars:
+    """One progress bar per input, of which the newest shows."""
 
-    def advance(media: "Picture | Video") -> None:
-        from edgefake_runtime.media import printable
+    def __init__(self, progress: "Progress", *, every: int, max_frames: int | None) -> None:
+        self.progress = progress
+        self.every = every
+        self.max_frames = max_frames
+        self.shown: tuple[Path, TaskID] | None = None
 
-        if media.path not in tasks:
-            for task in tasks.values():
-                progress.update(task, visible=False)
-            frames = getattr(media, "frames_total", 1)
-            total = frames and -(-frames // detector.options.every)
-            if total and detector.options.max_frames:
-                total = min(total, detector.options.max_frames)
-            name = printable(media.path)
-            tasks[media.path] = progress.add_task(name[-40:], total=total, rate="")
-        task = tasks[media.path]
-        progress.advance(task)
-        speed = progress.tasks[-1].speed
-        progress.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
+    def advance(self, media: "Picture | Video") -> None:
+        """Count one scored frame."""
+        if self.shown is None or self.shown[0] != media.path:
+            self._begin(media)
+        assert self.shown is not None
+        task = self.shown[1]
+        self.progress.advance(task)
+        speed = next(t.speed for t in self.progress.tasks if t.id == task)
+        self.progress.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
 
-    return advance
+    def _begin(self, media: "Picture | Video") -> None:
+        from edgefake_runtime.media import Picture, printable
+
+        if self.shown is not None:
+            self.progress.remove_task(self.shown[1])
+        frames = 1 if isinstance(media, Picture) else media.frames_total
+        total = -(-frames // self.every) if frames else None
+        if total and self.max_frames:
+            total = min(total, self.max_frames)
+        name = printable(media.path)
+        short = name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
+        self.shown = media.path, self.progress.add_task(short, total=total, rate="")
 
 
 def _show(results: list["InputResult"], detector: "Detector") -> None:

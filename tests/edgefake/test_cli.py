@@ -1,7 +1,9 @@
 """The command line as a user meets it: output, exit codes, one line per error."""
 
+import contextlib
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -204,25 +206,6 @@ def test_unwritable_json_is_refused_before_the_work(landscape, tmp_path):
     assert done.stdout == b""
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop its rights")
-def test_files_and_folders_that_may_not_be_read(landscape, tmp_path):
-    for parent in (tmp_path, *tmp_path.parents[:2]):
-        parent.chmod(0o755)
-    secret, closed = tmp_path / "secret.png", tmp_path / "closed"
-    shutil.copy(landscape, secret)
-    secret.chmod(0o000)
-    closed.mkdir(mode=0o700)
-    arguments = ("detect", secret, closed, landscape, "--json", "-")
-    probe = subprocess.run([sys.executable, "-c", "import cv2"], user=65534, group=65534, capture_output=True)
-    if probe.returncode:
-        pytest.skip("an ordinary user cannot run this interpreter")
-    done = edgefake(*arguments, user=65534, group=65534, extra_groups=[])
-    assert done.returncode == 3
-    verdicts = [r["verdict"] for r in json.loads(done.stdout)["inputs"]]
-    assert verdicts == ["error", "error", "no-face"]
-    assert all("read permission" in line for line in lines(done))
-
-
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     writer = cv2.VideoWriter(str(tmp_path / "long.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
@@ -230,7 +213,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
         writer.write(frame)
     writer.release()
     target = tmp_path / "report.json"
-    command = [*COMMAND, "detect", tmp_path / "long.mp4", "--every", "1", "--json", target]
+    command = [*COMMAND, "detect", tmp_path / "long.mp4", "--every", "1", "--min-face", "12", "--json", target]
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(5)
     assert running.poll() is None, running.stderr.read()
@@ -274,3 +257,20 @@ def test_evaluate_refuses_a_bad_manifest(tmp_path):
     done = edgefake("evaluate", tmp_path / "m.csv")
     assert done.returncode == 3
     assert "expected the columns file, label" in lines(done)[0]
+
+
+def test_a_terminal_gets_a_table(landscape):
+    ours, theirs = pty.openpty()
+    wide = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
+    running = subprocess.Popen([*COMMAND, "detect", landscape], stdout=theirs, stderr=theirs, env=wide)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # the end of a terminal is an error
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert running.wait(timeout=60) == 0
+    text = shown.decode()
+    assert "P(fake)" in text
+    assert "no-face" in text
+    assert "A score is no proof" in text

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import os
 from pathlib import Path
 
 import cv2
@@ -87,16 +88,34 @@ def test_frames_above_1080p_raise_the_smallest_face_and_say_so(detector, tmp_pat
     frame = np.full((2160, 3840, 3), 90, np.uint8)
     portrait = cv2.imread(str(SAMPLES / "astronaut.png"))
     frame[100:612, 100:612] = portrait
-    small = cv2.resize(portrait, None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA)  # a face of 60 pixels
+    small = cv2.resize(portrait, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)  # a face of 30 pixels
     frame[1000 : 1000 + len(small), 2000 : 2000 + len(small)] = small
     cv2.imwrite(str(tmp_path / "large.png"), frame)
     with caplog.at_level(logging.WARNING, logger="edgefake_runtime"):
         assert len(detector.detect(tmp_path / "large.png").faces) == 1
     assert "faces below 80 pixels are left out" in caplog.text
     caplog.clear()
-    explicit = Detector(options=DetectOptions(min_face=40))
+    explicit = Detector(options=DetectOptions(min_face=20))
     assert len(explicit.detect(tmp_path / "large.png").faces) == 2
     assert not caplog.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can drop its rights")
+def test_what_may_not_be_read_does_not_stop_the_rest(detector, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    secret, closed, good = tmp_path / "secret.png", tmp_path / "closed", tmp_path / "good.png"
+    for path in (secret, good):
+        path.write_bytes((SAMPLES / "astronaut.png").read_bytes())
+    secret.chmod(0o000)
+    closed.mkdir(mode=0o700)
+    os.seteuid(65534)
+    try:
+        results = list(detector.detect_many([secret, closed, good]))
+    finally:
+        os.seteuid(0)
+    assert [result.verdict == "error" for result in results] == [True, True, False]
+    assert all("read permission" in result.error for result in results[:2])
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     try:
         return open_session(path, threads)
     except ModelFileError as error:
-        raise ModelFileError(f"{printable(path)}: expected an ONNX model, got a file of which {error}") from error
+        raise ModelFileError(f"{printable(path)}: expected a model that can run here, but {error}") from error
 
 
 def _require_readable(path: Path) -> None:

@@ -9,6 +9,9 @@ from .quiet import quiet
 
 __all__ = ["open_session"]
 
+OLDEST = (1, 24)
+"""First version of ONNX Runtime that reads INT2 (opset 25); 1.23.2 was tried and refuses the file."""
+
 FATAL = 4
 """ONNX Runtime's log level that keeps its own lines off standard error; errors still raise."""
 
@@ -34,5 +37,11 @@ def open_session(path: Path, threads: int | None) -> onnxruntime.InferenceSessio
         with quiet():
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen types without a common base.
-        reason = str(error).splitlines()[0][:200]
-        raise ModelFileError(f"onnxruntime {onnxruntime.__version__} cannot run it: {reason}") from error
+        raise ModelFileError(f"onnxruntime {onnxruntime.__version__} cannot run it: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
+    if version < OLDEST:
+        return f"2-bit weights need {OLDEST[0]}.{OLDEST[1]} or newer; pip install -U onnxruntime"
+    return str(error).splitlines()[0][:200]

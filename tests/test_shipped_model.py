@@ -1,0 +1,72 @@
+"""The shipped model is what its card says."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgefake import metrics
+from edgefake.evaluate import evaluate_crops
+from edgefake.manifest import read_manifest
+from edgefake_export import sample_crops
+from edgefake_runtime import Classifier
+from edgefake_runtime.classifier import sha256_of
+from edgefake_runtime.shipped import DEFAULT_MODEL, default_model
+
+FOLDER = default_model().parent
+CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
+
+
+def number(pattern):
+    found = re.search(pattern, CARD)
+    assert found, pattern
+    return float(found[1].replace(",", ""))
+
+
+def test_the_card_lists_the_files_as_they_are():
+    rows = re.findall(r"^\| (\S+) \| ([\d,]+) \| `([0-9a-f]{64})` \|$", CARD, flags=re.MULTILINE)
+    assert {name for name, _, _ in rows} == {"config.json", "model.safetensors", f"{DEFAULT_MODEL}-2bit.onnx"}
+    for name, size, digest in rows:
+        assert (FOLDER / name).stat().st_size == int(size.replace(",", ""))
+        assert sha256_of(FOLDER / name) == digest
+
+
+def test_the_metadata_are_whole():
+    metadata = Classifier().metadata
+    assert (metadata.name, metadata.bits, metadata.recipe) == (DEFAULT_MODEL, 2, "qat")
+    assert metadata.crop.origin.startswith("measured")
+    assert "identity groups" in metadata.calibration.origin
+    assert metadata.uncertain.low < metadata.threshold < metadata.uncertain.high
+    assert metadata.training["recipe"]["model"] == DEFAULT_MODEL
+
+
+def test_exporting_again_gives_the_same_scores_without_torch(tmp_path):
+    again = tmp_path / "again.onnx"
+    command = [sys.executable, "-m", "edgefake", "export", "--format", "onnx", "--bits", "2", "-o", again]
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    ours, shipped = Classifier(again), Classifier()
+    crops = sample_crops(shipped.metadata.input_size)
+    assert ours.metadata == shipped.metadata
+    assert ours.score(crops) == pytest.approx(shipped.score(crops), abs=1e-6)
+
+
+def test_no_path_of_the_building_machine_is_in_the_files():
+    for file in FOLDER.iterdir():
+        data = file.read_bytes()
+        for trace in (b"/home/", b"/root/", b"/tmp/", b"site-packages", bytes(Path.cwd())):
+            assert trace not in data, (file.name, trace)
+
+
+@pytest.mark.data
+def test_the_cards_figures_come_out_again(data_folder):
+    samples = read_manifest(data_folder / "dfdc" / "manifest.csv", split="val")
+    result = evaluate_crops(Classifier(), samples)
+    assert result.metrics.auc == pytest.approx(number(r"\*\*([\d.]+)\*\*, 95 %"), abs=5e-4)
+    labels = np.array([sample.fake for sample in result.samples])
+    low, high = metrics.bootstrap_auc(labels, result.scores, [sample.group for sample in result.samples])
+    assert low == pytest.approx(number(r"interval ([\d.]+) to"), abs=1e-3)
+    assert high == pytest.approx(number(r"interval [\d.]+ to ([\d.]+)"), abs=1e-3)
+    assert low > 0.5

@@ -22,20 +22,23 @@ def model_metadata(checkpoint: Checkpoint, *, bits: int) -> ModelMetadata:
     if missing:
         raise ModelFileError(f"expected a checkpoint with its preprocessing, got one without {', '.join(missing)}")
     ternary = getattr(checkpoint.network.config, "ternary", False)
-    return ModelMetadata(
-        name=known.get("name", checkpoint.model),
-        architecture=checkpoint.model,
-        bits=bits,
-        recipe="qat" if ternary else "float32",
-        input_size=checkpoint.network.config.image_size,
-        color="RGB",
-        mean=tuple(known["mean"]),
-        std=tuple(known["std"]),
-        crop=Crop(**known["crop"]),
-        labels=LABELS,
-        calibration=Calibration(**known["calibration"]) if "calibration" in known else UNCALIBRATED,
-        threshold=known.get("threshold", 0.5),
-        uncertain=Uncertain(**known["uncertain"]) if "uncertain" in known else EVEN,
-        edgefake=__version__,
-        training={key: known[key] for key in ("recipe", "data", "scores") if key in known},
-    )
+    try:
+        return ModelMetadata(
+            name=known.get("name", checkpoint.model),
+            architecture=checkpoint.model,
+            bits=bits,
+            recipe="qat" if ternary else "float32",
+            input_size=checkpoint.network.config.image_size,
+            color="RGB",
+            mean=tuple(known["mean"]),
+            std=tuple(known["std"]),
+            crop=Crop(**known["crop"]),
+            labels=LABELS,
+            calibration=Calibration(**known["calibration"]) if "calibration" in known else UNCALIBRATED,
+            threshold=known.get("threshold", 0.5),
+            uncertain=Uncertain(**known["uncertain"]) if "uncertain" in known else EVEN,
+            edgefake=__version__,
+            training={key: known[key] for key in ("recipe", "data") if key in known},
+        )
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ModelFileError(f"expected a checkpoint with sound metadata, got: {error}") from error

@@ -5,7 +5,6 @@ A compact one holds what inference needs: ternary weights at 2 bits, the rest as
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from edgefake_runtime import __version__
-from edgefake_runtime.errors import ModelFileError, UsageError
+from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
 from .models import BitLinear, Network, build
 from .models.bitlinear import ternarize
@@ -36,7 +35,7 @@ class Checkpoint:
         network: the weights in their module.
         model: named configuration, such as "bitvit-tiny".
         changes: fields of the configuration that differ from the named one.
-        metadata: preprocessing, calibration, recipe, scores; JSON values.
+        metadata: preprocessing, calibration, recipe; JSON values.
         compact: read from a compact checkpoint.
     """
 
@@ -71,8 +70,17 @@ def unpack_ternary(packed: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.where(values == 3, -1, values).to(torch.float32).view(shape)
 
 
+def _halved(name: str, value: Tensor) -> Tensor:
+    if not value.is_floating_point():
+        return value
+    half = value.half()
+    if bool((half.isinf() & value.isfinite()).any()):
+        raise ModelFileError(f"{name}: expected weights below 65,504 (float16), got {float(value.abs().max()):g}")
+    return half
+
+
 def _compact_tensors(network: Network) -> dict[str, Tensor]:
-    tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    tensors = {name: _halved(name, value) for name, value in network.state_dict().items()}
     for name, module in network.named_modules():
         if isinstance(module, BitLinear):
             ternary, scale = ternarize(module.weight.detach())
@@ -100,12 +108,15 @@ def _expand(tensors: Mapping[str, Tensor], network: Network) -> dict[str, Tensor
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, compact: bool = False) -> None:
-    """Write a checkpoint folder: beside its place first, then moved there, so that no half of one is ever seen.
+    """Write a checkpoint folder, or replace the one that is there; other files in it stay.
+
+    Each file is written under a temporary name and then renamed, the weights first.
 
     Raises:
         UsageError: the place is taken by something that is no checkpoint.
+        InputError: it cannot be written.
     """
-    if folder.exists() and not (folder / CONFIG).is_file():
+    if folder.exists() and not (folder / CONFIG).is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: expected a new folder or a checkpoint to replace, got something else")
     network = checkpoint.network
     tensors = _compact_tensors(network) if compact else dict(network.state_dict())
@@ -117,15 +128,22 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, compact: bool = Fal
         "architecture": asdict(network.config),
         "metadata": dict(checkpoint.metadata),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
-        written = Path(temporary) / "new"
-        written.mkdir()
-        (written / WEIGHTS).write_bytes(save({name: value.contiguous() for name, value in tensors.items()}))
-        (written / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-        if folder.exists():
-            folder.replace(Path(temporary) / "old")
-        written.replace(folder)
+    weights = save({name: value.contiguous() for name, value in tensors.items()})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / WEIGHTS, weights)
+        _replace(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    except OSError as error:
+        raise InputError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
@@ -135,9 +153,18 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ModelFileError(f"{folder}: expected a checkpoint folder with {CONFIG} and {WEIGHTS}") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder / CONFIG}: expected JSON, got: {error}") from error
-    if not isinstance(config, dict) or not {"format", "model"} <= config.keys():
+    known = isinstance(config, dict) and {"format", "model"} <= config.keys()
+    if not known or not isinstance(config.get("metadata", {}), dict):
         raise ModelFileError(f"{folder / CONFIG}: expected an edgefake checkpoint, got something else")
-    return config
+    return dict(config)
+
+
+def _build(config: Mapping[str, Any], folder: Path) -> Network:
+    changes = config.get("changes", {})
+    try:
+        return build(config["model"], **{key: _tuples(value) for key, value in changes.items()})
+    except (UsageError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise ModelFileError(f"{folder / CONFIG}: expected a known architecture, got: {error}") from error
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -147,9 +174,9 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         ModelFileError: missing, damaged, or weights that do not fit the architecture that it names.
     """
     config = _read_config(folder)
-    network = build(config["model"], **{k: _tuples(v) for k, v in config.get("changes", {}).items()})
+    network = _build(config, folder)
     try:
-        tensors = load_file(folder / WEIGHTS)
+        tensors = load((folder / WEIGHTS).read_bytes())
         compact = config["format"] == "compact"
         network.load_state_dict(_expand(tensors, network) if compact else tensors)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:

@@ -58,7 +58,7 @@ def measure_crop(samples: Sequence[Sample], *, count: int = 200, seed: int = 0) 
     longest = max(width, height)
     return Crop(
         margin=round((1 / longest - 1) / 2, 4),
-        shift=round(-offset / height, 4),
+        shift=round(-offset / longest, 4),
         square=True,
         origin=f"measured: median over {len(found)} of {len(chosen)} training crops",
     )

@@ -1,6 +1,6 @@
 """Face crops for training: decoding, augmentation, batches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,7 +119,7 @@ def _one_thread(worker: int) -> None:
     cv2.setNumThreads(1)
 
 
-def batches(dataset: CropDataset, *, batch: int, workers: int) -> Iterable[tuple[Tensor, Tensor]]:
+def batches(dataset: CropDataset, *, batch: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one epoch: shuffled by seed and epoch when augmented, in order and complete otherwise."""
     generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
     loader: DataLoader[Any] = DataLoader(
@@ -131,4 +131,12 @@ def batches(dataset: CropDataset, *, batch: int, workers: int) -> Iterable[tuple
         worker_init_fn=_one_thread,
         generator=generator,
     )
-    return loader
+    try:
+        yield from loader
+    except InputError as error:
+        # What a worker process raised comes with its whole traceback as its text.
+        raise InputError(str(error).strip().splitlines()[-1].removeprefix(f"{_qualified(InputError)}: ")) from error
+
+
+def _qualified(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"

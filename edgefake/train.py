@@ -4,7 +4,7 @@ import csv
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,10 @@ class TrainConfig:
         if not (self.lr > 0 and self.weight_decay >= 0 and 0 <= self.warmup < 1 and self.workers >= 0):
             got = f"{self.lr}, {self.weight_decay}, {self.warmup}, {self.workers}"
             raise UsageError(f"expected lr > 0, weight decay >= 0, warm-up in [0, 1), workers >= 0; got {got}")
+        if self.seed < 0:
+            raise UsageError(f"seed: expected 0 or more, got {self.seed}")
+        if self.crop_margin is not None and not -0.4 < self.crop_margin < 3:
+            raise UsageError(f"crop margin: expected -0.4 to 3 box sides, got {self.crop_margin}")
         if self.precision not in PRECISIONS:
             raise UsageError(f"precision: expected {' or '.join(PRECISIONS)}, got {self.precision}")
 
@@ -153,8 +157,6 @@ class Trainer:
         size = network.config.image_size
         self.samples = CropDataset(samples, size, augmented=True, seed=config.seed)
         self.validation = CropDataset(validation, size, augmented=False)
-        if len(samples) < 2:
-            raise InputError(f"expected at least 2 crops to train on, got {len(samples)}")
         self.steps = config.epochs * max(1, len(samples) // config.batch)
         self.optimizer = _optimizer([self.network, *filter(None, [self.distiller])], config)
         self.crop = self._crop(samples)
@@ -236,10 +238,28 @@ def _start_from(network: Network, folder: Path) -> None:
 def _write_metrics(path: Path, reports: list[EpochReport]) -> None:
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(asdict(reports[0])))
+        writer = csv.DictWriter(file, fieldnames=[field.name for field in fields(EpochReport)])
         writer.writeheader()
         writer.writerows(asdict(report) for report in reports)
     temporary.replace(path)
+
+
+def _check(samples: list[Sample], validation: list[Sample], config: TrainConfig) -> None:
+    """What would only fail after hours: one class, people in both splits, a folder that cannot be written."""
+    for name, part in ((config.train_split, samples), (config.val_split, validation)):
+        fakes = sum(sample.fake for sample in part)
+        if not 0 < fakes < len(part):
+            raise InputError(f"{config.data}: expected both classes in {name}, got {fakes} fake of {len(part)}")
+    shared = {sample.group for sample in samples} & {sample.group for sample in validation}
+    if shared:
+        raise InputError(
+            f"{config.data}: expected groups that stand in one split, got {len(shared)} in both, such as {min(shared)}"
+        )
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+        _write_metrics(config.out / "metrics.csv", [])
+    except OSError as error:
+        raise InputError(f"{config.out}: expected a folder that can be written, got: {error.strerror}") from error
 
 
 def train(
@@ -266,6 +286,7 @@ def train(
     required = ("file", "label", "split")
     samples = read_manifest(config.data, split=config.train_split, required=required)
     validation = read_manifest(config.data, split=config.val_split, required=required)
+    _check(samples, validation, config)
     trainer = Trainer(config, samples, validation)
     on_start(trainer.steps * config.batch if len(samples) > config.batch else config.epochs * len(samples))
     reports: list[EpochReport] = []

@@ -93,7 +93,9 @@ def calibrated(checkpoint: Checkpoint, samples: list[Sample], first: np.ndarray)
     calibration = fit_calibration(labels, logits[:, 1] - logits[:, 0], origin=origin)
     low, high = BAND
     band = {"low": low, "high": high, "origin": "less than 60 % for either class, by the calibration"}
-    metadata = checkpoint.metadata | {"calibration": asdict(calibration), "threshold": 0.5, "uncertain": band}
+    data = "DFDC face crops, 8,000 real and 8,000 fake; research use"
+    fitted = {"calibration": asdict(calibration), "threshold": 0.5, "uncertain": band, "data": data}
+    metadata = checkpoint.metadata | fitted
     return replace(checkpoint, metadata=metadata)
 
 

@@ -1,12 +1,13 @@
 """The application: its commands, and errors as one line with an exit code."""
 
+import errno
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from edgefake import __version__
-from edgefake_runtime.errors import EdgefakeError
+from edgefake_runtime.errors import EdgefakeError, InputError
 
 from .detect import detect
 from .evaluate import evaluate
@@ -26,11 +27,20 @@ class _Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except EdgefakeError as error:
-            typer.echo(f"edgefake: {error}", err=True)
-            raise typer.Exit(error.exit_code) from error
+            raise self._stop(str(error), error.exit_code) from error
+        except OSError as error:  # a full disk, a closed or full standard output
+            if error.errno == errno.EPIPE:
+                raise
+            place = f"{error.filename}: " if error.filename else ""
+            raise self._stop(f"{place}{error.strerror or error}", InputError.exit_code) from error
         except KeyboardInterrupt as error:
             typer.echo("interrupted", err=True)
             raise typer.Exit(INTERRUPTED) from error
+
+    @staticmethod
+    def _stop(message: str, code: int) -> typer.Exit:
+        typer.echo(f"edgefake: {' '.join(message.splitlines())}", err=True)
+        return typer.Exit(code)
 
 
 app = typer.Typer(

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import STDOUT, require_writable, show_warnings, write_json
+from edgefake_runtime.errors import UsageError
+
+from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -29,7 +31,7 @@ COLORS = {
 
 
 def detect(
-    paths: Annotated[list[Path], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)],
+    paths: Annotated[list[str], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)],
     model: Annotated[
         Path | None, typer.Option(help="ONNX file made by `edgefake export`; the shipped model otherwise.")
     ] = None,
@@ -59,10 +61,12 @@ def detect(
     require_writable(json)
     show_warnings()
     options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels)
+    if "" in paths:
+        raise UsageError("expected the name of a file or folder, got an empty one")
+    detector = Detector(model, options=options)
     if threads is not None:
         cv2.setNumThreads(threads)
-    detector = Detector(model, options=options)
-    results = _run(detector, paths, silent=quiet or not sys.stderr.isatty())
+    results = _run(detector, [Path(path) for path in paths], silent=quiet or not is_terminal(sys.stderr))
     if json is not None:
         write_json(Report(__version__, detector.model, tuple(results)).to_json(), json)
     if not quiet and json != STDOUT:
@@ -126,7 +130,7 @@ class _Bars:
 
 
 def _show(results: list["InputResult"], detector: "Detector") -> None:
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         _show_table(results, detector)
         return
     from edgefake_runtime.media import printable
@@ -152,7 +156,8 @@ def _show_table(results: list["InputResult"], detector: "Detector") -> None:
     console = Console()
     console.print(table)
     point = detector.operating_point
-    console.print(
-        f"[dim]{detector.model.name}, {detector.model.bits} bits; fake from {point.threshold:.3f}, "
-        f"uncertain from {point.low:.3f} to {point.high:.3f}. A score is no proof.[/dim]"
+    words = (
+        f"{detector.model.name}, {detector.model.bits} bits; fake from {point.threshold:.3f}, "
+        f"uncertain from {point.low:.3f} to {point.high:.3f}. A score is no proof."
     )
+    console.print(Text(words, style="dim"))

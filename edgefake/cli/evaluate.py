@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import STDOUT, require_writable, show_warnings, write_json
+from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
 if TYPE_CHECKING:
     from edgefake.evaluate import Evaluation
@@ -62,14 +62,17 @@ def _measure(
     threshold: float | None,
     threads: int | None,
 ) -> "Evaluation":
+    import cv2
     from rich.console import Console
     from rich.progress import Progress
 
     from edgefake.evaluate import evaluate_crops, evaluate_media
     from edgefake_runtime import Classifier, DetectOptions, Detector
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr)) as progress:
         task = progress.add_task("evaluating", total=len(samples))
+        if threads is not None:
+            cv2.setNumThreads(threads)
 
         def done(count: int) -> None:
             progress.update(task, completed=count)

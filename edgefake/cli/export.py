@@ -1,5 +1,6 @@
 """`edgefake export`: a checkpoint as a file that runs without torch, verified."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,8 +44,8 @@ def export(
 
     loaded = load_checkpoint(folder)
     metadata = model_metadata(loaded, bits=bits)
-    target = output or Path(f"{metadata.name}-{bits}bit.onnx")
-    if target.exists() and not force:
+    target = output or Path(f"{Path(metadata.name).name}-{bits}bit.onnx")
+    if os.path.lexists(target) and not force:
         raise UsageError(f"{target}: expected a new file, got an existing one; --force replaces it")
     crops = sample_crops(metadata.input_size)
     report = export_onnx(loaded, target, bits=bits, metadata=metadata, crops=crops)
@@ -58,6 +59,6 @@ def _print_report(report: "ExportReport") -> None:
     typer.echo(f"{report.path}: {report.bytes} bytes, {report.bits} bits{ternary}")
     typer.echo(
         f"parity with torch on {report.samples} faces: largest error {report.max_error:.2e}, "
-        f"mean {report.mean_error:.2e}, logits' rms {report.rms:.2e}; "
+        f"mean {report.mean_error:.2e}, {report.relative:.1e} of the logits' rms (limit {report.tolerance:.0e}); "
         f"verdicts {'identical' if report.same_verdicts else 'differ'}; {report.seconds:.1f} s"
     )

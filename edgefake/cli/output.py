@@ -2,22 +2,65 @@
 
 import logging
 import os
+import stat
 import sys
 import tempfile
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
-from edgefake_runtime.errors import InputError
+from edgefake_runtime.errors import InputError, UsageError
 
-__all__ = ["STDOUT", "show_warnings", "write_json"]
+__all__ = ["STDOUT", "is_terminal", "require_writable", "show_warnings", "write_json"]
 
 STDOUT = Path("-")
 """The file name that stands for standard output."""
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is open and a terminal; Python has None for one that was closed before it began."""
+    return stream is not None and stream.isatty()
+
+
+def require_writable(target: Path | None) -> None:
+    """Refuse a JSON target before the work: what could not be written, and what is no report to replace.
+
+    Raises:
+        InputError: its folder does not exist or takes no files.
+        UsageError: it is an existing file that does not begin as JSON does, such as an input.
+    """
+    if target is None or target == STDOUT:
+        return
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        mode = 0
+    except (OSError, ValueError) as error:
+        raise _unwritable(target, error) from error
+    if stat.S_ISDIR(mode) or (not mode and not os.access(target.parent, os.W_OK | os.X_OK)):
+        raise InputError(f"{target}: expected a file in a folder that can be written; check the path")
+    if stat.S_ISREG(mode) and not _looks_like_json(target):
+        raise UsageError(f"{target}: expected a new file or a JSON report to replace, got another file; name one")
+
+
+def _looks_like_json(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).lstrip()[:1] in (b"", b"{")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(target: Path, error: Exception) -> InputError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InputError(f"{target}: expected a file that can be written, got: {reason}")
+
+
 def write_json(text: str, target: Path) -> None:
     """Write JSON: to standard output for "-", else whole or not at all (a temporary name, then rename).
+
+    A link is followed; a device or pipe is written to, not replaced.
 
     Raises:
         InputError: the file cannot be written.
@@ -26,36 +69,32 @@ def write_json(text: str, target: Path) -> None:
         typer.echo(text)
         return
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-        temporary = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text + "\n")
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise InputError(f"{target}: expected a file that can be written, got: {error.strerror}") from error
+        place = target.resolve()
+        if place.exists() and not place.is_file():
+            place.write_text(text + "\n", encoding="utf-8")
+        else:
+            _replace(place, text + "\n")
+    except (OSError, RuntimeError) as error:
+        raise _unwritable(target, error) from error
+
+
+def _replace(place: Path, text: str) -> None:
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=".edgefake-")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(place)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def require_writable(target: Path | None) -> None:
-    """Refuse a JSON target before hours of work: its folder must exist and take files.
-
-    Raises:
-        InputError: it does not.
-    """
-    if target is None or target == STDOUT:
-        return
-    if target.is_dir() or not os.access(target.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{target}: expected a file in a folder that can be written; check the path")
 
 
 def show_warnings() -> None:

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgefake_runtime.errors import UsageError
+
 from .extras import require
+from .output import is_terminal
 
 if TYPE_CHECKING:
     from edgefake.train import EpochReport, TrainConfig
@@ -29,6 +32,7 @@ def train(
     compile: Annotated[bool, typer.Option("--compile", help="Run the network through torch.compile.")] = False,
     teacher: Annotated[Path | None, typer.Option(help="Checkpoint to distil from, of the same grid.")] = None,
     init: Annotated[Path | None, typer.Option(help="Checkpoint whose weights to start from.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the checkpoints of an earlier run.")] = False,
     crop_margin: Annotated[
         float | None, typer.Option(help="How the crops were cut, in box sides; measured from them otherwise.")
     ] = None,
@@ -54,6 +58,8 @@ def train(
         init=init,
         crop_margin=crop_margin,
     )
+    if not force and any((out / name / "config.json").exists() for name in ("best", "last")):
+        raise UsageError(f"{out}: expected a folder without checkpoints, got an earlier run's; --force replaces them")
     _run(config)
 
 
@@ -79,7 +85,7 @@ def _run(config: "TrainConfig") -> None:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal(sys.stderr)) as progress:
         task = progress.add_task("training", total=None)
         train(
             config,

@@ -114,15 +114,17 @@ def to_onnx(module: nn.Module, *, example: Tensor, bits: int, metadata: ModelMet
 @contextlib.contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
     """A new file beside `out` that takes its place when all went well, and is deleted otherwise."""
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    out = out.resolve()  # a link stays, what it leads to is replaced
+    part = out.with_name(f".edgefake-{os.getpid()}.part")
     try:
-        if out.is_dir():
-            raise IsADirectoryError(0, "is a folder")
+        if out.exists() and not out.is_file():
+            raise FileExistsError(0, "a folder, device or pipe")
         part.touch()
         yield part
         part.replace(out)
-    except OSError as error:
-        raise InputError(f"{out}: expected a place to write to, got: {error.strerror or error}") from error
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{out}: expected a place to write to, got: {reason}") from error
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

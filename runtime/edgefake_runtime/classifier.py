@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -27,24 +28,26 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _session(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _read(path: Path) -> bytes:
     try:
-        return open_session(path, threads)
+        if stat.S_ISREG(path.stat().st_mode):
+            data = path.read_bytes()
+            got = "an empty one"
+        else:
+            data, got = b"", "a folder" if path.is_dir() else "a device or pipe"
+    except (OSError, ValueError) as error:
+        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        data, got = b"", "no such file" if missing else str(getattr(error, "strerror", None) or error)
+    if not data:
+        raise ModelFileError(f"{printable(path)}: expected a model file, got {got}")
+    return data
+
+
+def _session(path: Path, data: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+    try:
+        return open_session(data, threads)
     except ModelFileError as error:
         raise ModelFileError(f"{printable(path)}: expected a model that can run here, but {error}") from error
-
-
-def _require_readable(path: Path) -> None:
-    if not path.is_file():
-        got = "a folder" if path.is_dir() else "no such file"
-        raise ModelFileError(f"{printable(path)}: expected a model file, got {got}")
-    try:
-        with path.open("rb") as file:
-            empty = not file.read(1)
-    except OSError as error:
-        raise ModelFileError(f"{printable(path)}: expected a model file, got: {error.strerror}") from error
-    if empty:
-        raise ModelFileError(f"{printable(path)}: expected a model file, got an empty one")
 
 
 def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> ModelMetadata:
@@ -63,7 +66,8 @@ def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> ModelMet
     inputs, outputs = session.get_inputs(), session.get_outputs()
     expected = [3, metadata.input_size, metadata.input_size]
     fits = len(inputs) == 1 and inputs[0].name == "image" and inputs[0].shape[1:] == expected
-    if not fits or [output.name for output in outputs] != ["logits"]:
+    free = fits and not isinstance(inputs[0].shape[0], int)
+    if not free or [(output.name, output.shape[1:]) for output in outputs] != [("logits", [2])]:
         raise ModelFileError(
             f"{printable(path)}: expected the input image (batch, 3, {metadata.input_size}, "
             f"{metadata.input_size}) and the output logits, got {[i.shape for i in inputs]}; export it again"
@@ -85,17 +89,15 @@ class Classifier:
 
     Raises:
         ModelFileError: missing, damaged, foreign, without metadata, or not runnable here.
-        UsageError: `threads` is below 1.
+        UsageError: `threads` out of range.
     """
 
     def __init__(self, path: Path | str | None = None, *, threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads: expected 1 or more, got {threads}")
         self.path = default_model() if path is None else Path(path)
-        _require_readable(self.path)
-        self._session = _session(self.path, threads)
+        data = _read(self.path)
+        self._session = _session(self.path, data, threads)
         self.metadata = read_metadata(self._session, self.path)
-        self.sha256 = sha256_of(self.path)
+        self.sha256 = hashlib.sha256(data).hexdigest()
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Raw outputs of the network.
@@ -108,6 +110,7 @@ class Classifier:
 
         Raises:
             UsageError: crops of another shape or type.
+            ModelFileError: the model fails, or gives what is no number.
         """
         size = self.metadata.input_size
         if crops.ndim != 4 or crops.shape[1:] != (size, size, 3) or crops.dtype != np.uint8:
@@ -115,8 +118,18 @@ class Classifier:
         found = [np.zeros((0, 2), np.float32)]
         for start in range(0, len(crops), MAX_BATCH):
             batch = normalize(crops[start : start + MAX_BATCH], self.metadata.mean, self.metadata.std)
-            found.append(np.asarray(self._session.run(["logits"], {"image": batch})[0], np.float32))
+            found.append(self._run(batch))
         return np.concatenate(found)
+
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        try:
+            logits = np.asarray(self._session.run(["logits"], {"image": batch})[0], np.float32)
+        except Exception as error:  # ONNX Runtime raises a dozen types without a common base.
+            reason = str(error).splitlines()[0][:200]
+            raise ModelFileError(f"{printable(self.path)}: expected a model that runs, got: {reason}") from error
+        if not np.isfinite(logits).all():
+            raise ModelFileError(f"{printable(self.path)}: expected finite logits, got NaN or infinity; train it again")
+        return logits
 
     def evidence(self, crops: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Calibrated log-odds of fake: (B, input_size, input_size, 3) -> (B,)."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ DEFAULT_EVERY = 30
 
 MIN_DETECTION = 0.9
 """Least probability of a face that is scored: below it, MTCNN's finds are half-hidden faces and patterns."""
+
+FrameCallback = Callable[[Picture | Video], None]
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
@@ -107,7 +110,7 @@ class Detector:
             threshold=self.operating_point.threshold,
         )
 
-    def detect(self, path: PathLike, *, on_frame: Callable[[Picture | Video], None] | None = None) -> InputResult:
+    def detect(self, path: PathLike, *, on_frame: FrameCallback | None = None) -> InputResult:
         """Judge one picture or video.
 
         Args:
@@ -122,20 +125,29 @@ class Detector:
         with open_media(file, max_megapixels=self.options.max_megapixels) as media:
             watch.decode = time.perf_counter() - watch.begun
             self._say_scaled(media)
-            tracker = Tracker()
-            scored = 0
-            for time_s, image in _frames(media, self.options, watch):
-                self._look(image, time_s, tracker, watch)
-                scored += 1
-                if on_frame:
-                    on_frame(media)
-            return self._result(file, media, tracker, scored, watch)
+            try:
+                return self._judge(file, media, watch, on_frame)
+            except (cv2.error, MemoryError) as error:
+                reason = str(error).strip().splitlines()[-1:] or ["out of memory"]
+                raise InputError(f"{printable(file)}: expected a file that can be judged, got: {reason[0]}") from error
+
+    def _judge(
+        self, path: Path, media: Picture | Video, watch: _Stopwatch, on_frame: FrameCallback | None
+    ) -> InputResult:
+        tracker = Tracker()
+        scored = 0
+        for time_s, image in _frames(media, self.options, watch):
+            self._look(image, time_s, tracker, watch)
+            scored += 1
+            if on_frame:
+                on_frame(media)
+        return self._result(path, media, tracker, scored, watch)
 
     def detect_many(
         self,
         paths: Sequence[PathLike],
         *,
-        on_frame: Callable[[Picture | Video], None] | None = None,
+        on_frame: FrameCallback | None = None,
     ) -> Iterator[InputResult]:
         """Judge files and folders one after the other; what cannot be read has the verdict `error`.
 
@@ -179,7 +191,7 @@ class Detector:
         smallest = default_min_face(media.height, media.width)
         if self.options.min_face is None and smallest > default_min_face(1080, 1080):
             logger.warning(
-                "%s: %dx%d is above 1080p, so faces below %d pixels are left out; --min-face changes it",
+                "%s: %dx%d is above 1080p, so faces below %d pixels are left out; another smallest face may be set",
                 printable(media.path),
                 media.width,
                 media.height,
@@ -212,8 +224,9 @@ def _length(video: Video) -> tuple[float | None, int | None]:
     """Seconds and frames of a video that was just read; warns when it ended early."""
     if video.note:
         logger.warning("%s", video.note)
-    total = video.frames_read if video.truncated or video.frames_total is None else video.frames_total
-    duration = total / video.fps if video.fps else None
+    claimed = video.frames_read if video.truncated else video.frames_total
+    total = video.frames_read if claimed is None and video.exhausted else claimed
+    duration = total / video.fps if video.fps and total is not None else None
     return duration, total
 
 

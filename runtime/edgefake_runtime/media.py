@@ -288,6 +288,7 @@ class Video:
         fps: frames per second, or None when the container gives none that is possible.
         frames_total: the container's claim, often an estimate, or None.
         frames_read: frames decoded by the latest `frames`, skipped ones included.
+        exhausted: the latest `frames` reached the last frame that can be decoded.
         truncated: the latest `frames` reached the end early: over 5 frames and 2 % of the claim are missing.
     """
 
@@ -298,6 +299,7 @@ class Video:
         self.path = path
         self.frames_read = 0
         self.truncated = False
+        self.exhausted = False
         self._closed = False
         self._capture: cv2.VideoCapture | None = _open_capture(path, file)
         try:
@@ -373,6 +375,7 @@ class Video:
                     return
             more = _grab(capture)
         if not self._closed:
+            self.exhausted = True
             missing = (self.frames_total or 0) - self.frames_read
             self.truncated = missing > max(5, 0.02 * (self.frames_total or 0))
 
@@ -388,7 +391,7 @@ class Video:
                 raise _unreachable(self.path, error) from error
             if not _grab(capture):
                 raise _refusal(self.path, "one changed since", "run it again", expected="the video opened before")
-        self.frames_read, self.truncated = 0, False
+        self.frames_read, self.truncated, self.exhausted = 0, False, False
         return capture
 
     def _release(self) -> None:

@@ -22,6 +22,16 @@ def _require(condition: bool, message: str) -> None:
         raise ModelFileError(message)
 
 
+def _require_types(record: object, **kinds: type) -> None:
+    """Numbers must be finite; an int is a float, a bool is neither."""
+    for name, kind in kinds.items():
+        value = getattr(record, name)
+        fits = isinstance(value, (int, float) if kind is float else kind)
+        number = kind in (int, float)
+        if not fits or (number and (isinstance(value, bool) or not math.isfinite(value))):
+            raise ModelFileError(f"{name}: expected {kind.__name__}, got {value!r:.60}")
+
+
 @dataclass(frozen=True)
 class Crop:
     """How a face is cut from a frame.
@@ -38,6 +48,7 @@ class Crop:
     origin: str
 
     def __post_init__(self) -> None:
+        _require_types(self, margin=float, shift=float, square=bool, origin=str)
         _require(-0.4 < self.margin < 3.0, f"crop margin: expected -0.4 to 3 box sides, got {self.margin}")
         _require(abs(self.shift) < 1, f"crop shift: expected -1 to 1 box heights, got {self.shift}")
 
@@ -51,10 +62,8 @@ class Calibration:
     origin: str
 
     def __post_init__(self) -> None:
-        _require(
-            self.scale > 0 and math.isfinite(self.scale) and math.isfinite(self.shift),
-            f"calibration: expected a positive scale and a finite shift, got {self.scale}, {self.shift}",
-        )
+        _require_types(self, scale=float, shift=float, origin=str)
+        _require(self.scale > 0, f"calibration: expected a positive scale, got {self.scale}")
 
 
 @dataclass(frozen=True)
@@ -66,6 +75,7 @@ class Uncertain:
     origin: str
 
     def __post_init__(self) -> None:
+        _require_types(self, low=float, high=float, origin=str)
         _require(
             0 <= self.low <= self.high <= 1,
             f"uncertain band: expected 0 <= low <= high <= 1, got {self.low} to {self.high}",
@@ -112,12 +122,20 @@ class ModelMetadata:
 
     def __post_init__(self) -> None:
         _require(self.schema == SCHEMA, f"metadata schema: expected {SCHEMA}, got {self.schema}; update edgefake")
+        _require_types(self, name=str, architecture=str, bits=int, recipe=str, input_size=int, threshold=float)
+        _require_types(self, edgefake=str, training=dict)
+        for value in (*self.mean, *self.std):
+            _require(isinstance(value, (int, float)) and math.isfinite(value), f"mean, std: got {value!r:.60}")
         _require(self.labels == ("real", "fake"), f"labels: expected real, fake; got {', '.join(self.labels)}")
         _require(self.color == "RGB", f"color: expected RGB, got {self.color}")
         _require(8 <= self.input_size <= 4096, f"input size: expected 8 to 4096 pixels, got {self.input_size}")
         _require(len(self.mean) == 3 and len(self.std) == 3, "mean and std: expected three values each")
         _require(all(s > 0 for s in self.std), f"std: expected positive values, got {self.std}")
-        _require(0 <= self.threshold <= 1, f"threshold: expected 0 to 1, got {self.threshold}")
+        band = self.uncertain
+        _require(
+            band.low <= self.threshold <= band.high,
+            f"threshold: expected one in the uncertain band {band.low} to {band.high}, got {self.threshold}",
+        )
 
     def to_json(self) -> str:
         """The JSON text kept in a model file: sorted keys, so that equal metadata are equal bytes."""
@@ -140,5 +158,5 @@ class ModelMetadata:
             for key in ("mean", "std", "labels"):
                 values[key] = tuple(raw[key])
             return cls(**values)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
             raise ModelFileError(f"the model's metadata are damaged ({error}); export it again") from error

@@ -219,8 +219,6 @@ class FaceDetector:
             raise UsageError(f"thresholds: expected three between 0 and 1, got {thresholds}")
         if not 0 < factor < 1:
             raise UsageError(f"factor: expected one between 0 and 1, got {factor}")
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads: expected 1 or more, got {threads}")
         self.min_face = min_face
         self.thresholds = thresholds
         self.factor = factor
@@ -303,8 +301,8 @@ def _check_min_face(min_face: int) -> None:
 
 def _load(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
     try:
-        return open_session(path, threads)
-    except ModelFileError as error:
+        return open_session(path.read_bytes(), threads)
+    except (ModelFileError, OSError) as error:
         raise ModelFileError(
             f"expected a network of the face detector at {path}, but {error}; pip install --force-reinstall edgefake"
         ) from error

@@ -58,6 +58,6 @@ class OperatingPoint:
 
 
 def track_of(number: int, frames: list[FaceFrame], evidence: list[float]) -> FaceTrack:
-    """A track's score is the mean of its log-odds, as a probability: one odd frame cannot decide alone."""
+    """A track's score is the mean of its log-odds, as a probability, so that within a track no frame decides alone."""
     score = probability(math.fsum(evidence) / len(evidence))
     return FaceTrack(number, score, frames[0].time_s, frames[-1].time_s, tuple(frames))

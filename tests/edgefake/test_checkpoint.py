@@ -1,6 +1,7 @@
 """Checkpoints: packing, compact ones, damage."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgefake.artefact import model_metadata
 from edgefake.checkpoint import Checkpoint, load_checkpoint, pack_ternary, save_checkpoint, unpack_ternary
 from edgefake.models import BitLinear, build
 from edgefake.models.bitlinear import ternarize
@@ -84,6 +86,61 @@ def test_saving_replaces_a_checkpoint_and_nothing_else(tmp_path):
     with pytest.raises(UsageError, match="got something else"):
         saved(tmp_path / "photos")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["c", "photos"]
+
+
+def test_saving_again_keeps_what_else_is_in_the_folder(tmp_path):
+    saved(tmp_path / "c")
+    (tmp_path / "c" / "mine.onnx").write_text("kept")
+    saved(tmp_path / "c")
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["config.json", "mine.onnx", "model.safetensors"]
+
+
+def test_an_interrupt_while_saving_leaves_a_checkpoint_that_loads(tmp_path, monkeypatch):
+    before = saved(tmp_path / "c").network.state_dict()
+    replace = Path.replace
+
+    def interrupted(self, target):
+        if target.name == "config.json":
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        saved(tmp_path / "c")
+    after = load_checkpoint(tmp_path / "c").network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert len(list((tmp_path / "c").iterdir())) == 2
+
+
+def test_weights_beyond_float16_are_refused_not_made_infinite(tmp_path):
+    network = build("cnn-tiny")
+    network.stem[1].running_var.fill_(1e5)
+    with pytest.raises(ModelFileError, match=r"stem\.1\.running_var"):
+        save_checkpoint(Checkpoint(network, "cnn-tiny"), tmp_path / "c", compact=True)
+    network.stem[1].running_var.fill_(1.0)
+    network.stem[1].num_batches_tracked.fill_(70_001)
+    save_checkpoint(Checkpoint(network, "cnn-tiny"), tmp_path / "c", compact=True)
+    assert int(load_checkpoint(tmp_path / "c").network.stem[1].num_batches_tracked) == 70_001
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": ["a"]},
+        {"model": "resnet"},
+        {"changes": ["a"]},
+        {"changes": {"foo": 1}},
+        {"changes": {"heads": 0}},
+        {"metadata": None},
+        {"metadata": {"mean": ["a"], "std": [1], "crop": {"margin": 1}}},
+    ],
+)
+def test_hostile_configurations_are_refused(tmp_path, change):
+    saved(tmp_path / "c")
+    config = json.loads((tmp_path / "c" / "config.json").read_text())
+    (tmp_path / "c" / "config.json").write_text(json.dumps(config | change))
+    with pytest.raises(ModelFileError):
+        model_metadata(load_checkpoint(tmp_path / "c"), bits=2)
 
 
 def test_damage_is_named(tmp_path):

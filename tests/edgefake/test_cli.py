@@ -6,6 +6,7 @@ import os
 import pty
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -13,8 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 
+from edgefake.cli.output import write_json
 from edgefake_runtime.shipped import default_model, models_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -160,7 +163,9 @@ def test_names_that_are_not_utf8_keep_their_bytes(landscape, tmp_path):
         ("detect", "x.mp4", "--threshold", "2"),
         ("detect", "x.mp4", "--min-face", "5"),
         ("detect", "x.mp4", "--threads", "0"),
+        ("detect", "x.mp4", "--threads", "99999999999"),
         ("detect", "x.mp4", "--frobnicate"),
+        ("detect", ""),
         ("export", "--bits", "7"),
         ("export", "--format", "coreml"),
         ("train", "--data", "m.csv"),
@@ -173,8 +178,27 @@ def test_wrong_usage_exits_with_2(arguments, tmp_path):
     assert lines(done)
 
 
+def edited(source, target, **changes):
+    """A copy of a model file with other metadata."""
+    model = onnx.load(source)
+    (entry,) = model.metadata_props
+    entry.value = json.dumps(json.loads(entry.value) | changes)
+    onnx.save(model, target)
+
+
+def broken(source, target):
+    """A copy of a model file whose last bias is NaN."""
+    model = onnx.load(source)
+    bias = next(w for w in model.graph.initializer if list(w.dims) == [2])
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(2, np.nan, np.float32), bias.name))
+    onnx.save(model, target)
+
+
 def bad_models(folder):
     whole = default_model().read_bytes()
+    edited(default_model(), folder / "mean.onnx", mean=[float("nan")] * 3)
+    edited(default_model(), folder / "name.onnx", bits="two")
+    edited(default_model(), folder / "size.onnx", input_size=64)
     (folder / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     (folder / "text.onnx").write_text("not a model")
     (folder / "empty.onnx").touch()
@@ -187,6 +211,10 @@ def bad_models(folder):
         "foreign.onnx": "without its metadata",
         "damaged.onnx": "metadata are damaged",
         "missing.onnx": "no such file",
+        "mean.onnx": "mean",
+        "name.onnx": "bits: expected int",
+        "size.onnx": "expected the input image",
+        "x" * 5000: "too long",
         ".": "a folder",
     }
 
@@ -197,6 +225,65 @@ def test_models_that_cannot_be_used_are_refused_in_a_line(landscape, tmp_path):
         assert done.returncode == 3, name
         assert len(lines(done)) == 1, lines(done)
         assert message in lines(done)[0], name
+
+
+def test_a_model_that_gives_nan_gives_no_verdict(tmp_path):
+    broken(default_model(), tmp_path / "nan.onnx")
+    done = edgefake("detect", SAMPLES / "real.mp4", "--model", tmp_path / "nan.onnx", "--json", "-")
+    assert done.returncode == 3
+    (result,) = json.loads(done.stdout)["inputs"]
+    assert (result["verdict"], result["score"]) == ("error", None)
+    assert "expected finite logits" in lines(done)[0]
+
+
+def test_a_report_never_replaces_an_input(landscape, tmp_path):
+    before = landscape.read_bytes()
+    done = edgefake("detect", "--json", landscape, SAMPLES / "real.mp4")
+    assert done.returncode == 2
+    assert "another file" in lines(done)[0]
+    assert landscape.read_bytes() == before
+    (tmp_path / "m.csv").write_text("file,label\nlandscape.png,real\n")
+    assert edgefake("evaluate", tmp_path / "m.csv", "--json", tmp_path / "m.csv").returncode == 2
+    assert (tmp_path / "m.csv").read_text().startswith("file,label")
+
+
+def test_a_report_follows_links_and_fills_pipes(landscape, tmp_path):
+    (tmp_path / "old.json").write_text("{}")
+    (tmp_path / "link.json").symlink_to("old.json")
+    assert edgefake("detect", landscape, "--json", tmp_path / "link.json").returncode == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert "inputs" in json.loads((tmp_path / "old.json").read_text())
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", tmp_path / "pipe"], stdout=subprocess.PIPE)
+    assert edgefake("detect", landscape, "--json", tmp_path / "pipe").returncode == 0
+    assert "inputs" in json.loads(reader.communicate(timeout=30)[0])
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_an_interrupt_while_writing_keeps_the_old_report(tmp_path, monkeypatch):
+    target = tmp_path / "report.json"
+    target.write_text("{}")
+
+    def interrupted(self, other):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_json('{"new": 1}', target)
+    assert target.read_text() == "{}"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_or_closed_standard_output_is_a_line(landscape):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([*COMMAND, "detect", landscape, "--json", "-"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 3
+    assert "No space left" in lines(done)[0]
+    closed = subprocess.run(
+        f'"{sys.executable}" -m edgefake detect "{landscape}" >&-', shell=True, stderr=subprocess.PIPE
+    )
+    assert lines(closed) == []
 
 
 def test_unwritable_json_is_refused_before_the_work(landscape, tmp_path):

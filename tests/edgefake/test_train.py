@@ -128,8 +128,10 @@ def test_augmentation_is_a_function_of_its_random_numbers():
 def test_bad_data_and_settings_are_named(manifest, tmp_path):
     broken = write_crops(tmp_path)
     (tmp_path / "2.png").write_bytes(b"no picture")
-    with pytest.raises(InputError, match=r"2\.png \(manifest line 4\)"):
-        train(config(broken, tmp_path / "run", epochs=1))
+    for workers in (0, 1):
+        with pytest.raises(InputError, match=r"2\.png \(manifest line 4\)") as caught:
+            train(config(broken, tmp_path / "run", epochs=1, workers=workers))
+        assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(InputError, match="the loss became"):
         train(config(manifest, tmp_path / "nan", epochs=3, lr=1e30))
     with pytest.raises(UsageError, match="bitvit-s16"):
@@ -147,3 +149,22 @@ def test_going_on_from_another_architecture_is_refused(manifest, tmp_path):
     train(config(manifest, tmp_path / "b", epochs=1, model="linvit-nano", init=tmp_path / "a" / "last"))
     with pytest.raises(UsageError, match="those of bitvit-nano"):
         train(config(manifest, tmp_path / "c", epochs=1, model="cnn-tiny", init=tmp_path / "a" / "last"))
+
+
+def test_what_would_fail_after_hours_is_refused_at_once(manifest, tmp_path):
+    rows = manifest.read_text().splitlines()
+    one_class = manifest.parent / "one.csv"
+    one_class.write_text("\n".join(row for row in rows if not row.endswith("real,val")))
+    with pytest.raises(InputError, match="both classes in val, got 12 fake of 12"):
+        train(config(one_class, tmp_path / "a"))
+    shared = manifest.parent / "shared.csv"
+    shared.write_text("\n".join([rows[0] + ",group"] + [row + ",same" for row in rows[1:]]))
+    with pytest.raises(InputError, match="1 in both, such as same"):
+        train(config(shared, tmp_path / "a"))
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="folder that can be written"):
+        train(config(manifest, tmp_path / "file"))
+    with pytest.raises(UsageError, match="seed"):
+        config(manifest, tmp_path, seed=-1)
+    with pytest.raises(UsageError, match="crop margin"):
+        config(manifest, tmp_path, crop_margin=50.0)

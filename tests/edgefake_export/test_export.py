@@ -136,29 +136,17 @@ def test_check_accepts() -> None:
     check(_report(0.0099, True))
 
 
-def test_tolerance_follows_torch_s_own_floor() -> None:
-    crops, about = sample_crops(32), metadata("bitvit-nano", 2)
-    ternary, ordinary = checkpoint("bitvit-nano").network, checkpoint("linvit-nano").network
-    expected = verify._run_torch(ternary, crops, about)
-    largest, rms = np.abs(expected).max(), np.sqrt(np.square(expected).mean())
-    nudged = verify._run_torch(ternary, crops, about, nudged=True)
-    assert 0 < np.abs(nudged - expected).max() < 0.5e-2 * rms
-    assert verify._tolerance(ternary, expected, crops, about, relative=0.02) == 1e-2
-    shrunk = expected * np.float32(0.9)  # as if torch itself moved by a ninth of each logit
-    moved = verify._tolerance(ternary, shrunk, crops, about, relative=0.5)
-    assert moved == pytest.approx(2 * largest / (9 * rms), rel=0.05)
-    assert verify._tolerance(ordinary, expected, crops, about, relative=0.02) == 1e-3
+def test_networks_with_bitlinear_may_flip_a_rounding_tie() -> None:
+    assert verify._tolerance(checkpoint("bitvit-nano").network) == 1e-2
+    assert verify._tolerance(checkpoint("linvit-nano").network) == 1e-3
 
 
 def test_verdicts_are_the_runtime_s() -> None:
-    about = replace(metadata("bitvit-nano", 2), calibration=Calibration(1.0, 0.0, ""), threshold=0.5)
-    below, above = np.float32([[0, -0.01]]), np.float32([[0, 0.01]])  # P(fake) 0.4975 and 0.5025
-    assert verify._same_verdicts(below, above, about)  # both `uncertain`
+    about = replace(metadata("bitvit-nano", 2), calibration=Calibration(1.0, 0.02, ""))
+    margins = np.float32([[0, -3], [0, -0.03], [0, 0.03], [0, 3]])
+    assert verify._verdicts(margins, about) == ["real", "uncertain", "uncertain", "fake"]
     narrow = replace(about, uncertain=Uncertain(0.499, 0.501, ""))
-    assert not verify._same_verdicts(below, above, narrow)
-    assert not verify._same_verdicts(np.float32([[3, 0]]), np.float32([[0, 3]]), about)
-    shifted = replace(narrow, calibration=Calibration(1.0, 0.02, ""))  # moves both over the threshold
-    assert verify._same_verdicts(below, above, shifted)
+    assert verify._verdicts(margins, narrow) == ["real", "real", "fake", "fake"]
 
 
 def test_metadata_of_other_bits_are_refused(tmp_path: Path) -> None:
@@ -222,7 +210,7 @@ def test_agrees_on_64_faces_of_dfdc(tmp_path: Path) -> None:
     report = export_onnx(checkpoint("bitvit-tiny"), tmp_path / "m.onnx", bits=2, metadata=about, crops=crops)
     assert report.samples == 64
     assert report.bytes < 4.3e6
-    assert report.mean_error < 3e-3 * report.rms
+    assert report.max_error <= 1e-2 * report.rms
 
 
 @pytest.mark.slow

@@ -41,6 +41,17 @@ def test_unknown_fields_are_ignored_but_a_newer_schema_is_not():
     "change",
     [
         {"threshold": 1.5},
+        {"threshold": 0.9},
+        {"bits": "two"},
+        {"name": ["x"]},
+        {"input_size": 32.0},
+        {"input_size": True},
+        {"mean": ["a", "b", "c"]},
+        {"mean": [float("nan")] * 3},
+        {"std": [float("inf")] * 3},
+        {"training": "much"},
+        {"crop": {"margin": 0.1, "shift": 0, "square": "no", "origin": ""}},
+        {"calibration": {"scale": 10**400, "shift": 0, "origin": ""}},
         {"threshold": "high"},
         {"std": [0.2, 0.0, 0.2]},
         {"mean": [0.5]},
@@ -59,7 +70,7 @@ def test_impossible_values_are_refused(change):
         ModelMetadata.from_json(json.dumps(json.loads(METADATA.to_json()) | change))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "null", '"text"', "{}", "{"])
+@pytest.mark.parametrize("text", ["", "[]", "null", '"text"', "{}", "{", "[" * 100_000])
 def test_what_is_no_metadata_is_refused(text):
     with pytest.raises(ModelFileError):
         ModelMetadata.from_json(text)
@@ -67,4 +78,4 @@ def test_what_is_no_metadata_is_refused(text):
 
 def test_impossible_values_are_refused_when_made():
     with pytest.raises(ModelFileError, match="threshold"):
-        replace(METADATA, threshold=2)
+        replace(METADATA, threshold=2.0)

@@ -221,11 +221,10 @@ class Detector:
 
 
 def _length(video: Video) -> tuple[float | None, int | None]:
-    """Seconds and frames of a video that was just read; warns when it ended early."""
+    """Seconds and frames of a video that was just read: counted when it was read to its end, else as claimed."""
     if video.note:
         logger.warning("%s", video.note)
-    claimed = video.frames_read if video.truncated else video.frames_total
-    total = video.frames_read if claimed is None and video.exhausted else claimed
+    total = video.frames_read if video.exhausted else video.frames_total
     duration = total / video.fps if video.fps and total is not None else None
     return duration, total
 

@@ -276,7 +276,7 @@ def test_an_interrupt_while_writing_keeps_the_old_report(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_full_or_closed_standard_output_is_a_line(landscape):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = subprocess.run([*COMMAND, "detect", landscape, "--json", "-"], stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 3
     assert "No space left" in lines(done)[0]

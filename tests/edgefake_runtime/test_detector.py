@@ -76,6 +76,23 @@ def test_every_and_max_frames_bound_the_work():
     assert [f.time_s for f in result.faces[0].frames] == pytest.approx([0.0, 0.4, 0.8], abs=0.05)
 
 
+def test_frames_are_counted_where_the_container_guesses(tmp_path):
+    writer = cv2.VideoWriter(str(tmp_path / "v.mpg"), cv2.VideoWriter.fourcc(*"mpg1"), 25, (64, 48))
+    if not writer.isOpened():
+        pytest.skip("this cv2 writes no MPEG-1")
+    for level in range(80):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    with open_media(tmp_path / "v.mpg") as video:
+        claimed = video.frames_total
+    assert claimed != 80  # else this test shows nothing
+    whole = Detector().detect(tmp_path / "v.mpg")
+    assert (whole.frames_total, whole.frames_scored) == (80, 3)
+    assert whole.duration_s == pytest.approx(3.2)
+    part = Detector(options=DetectOptions(max_frames=2)).detect(tmp_path / "v.mpg")
+    assert (part.frames_total, part.frames_scored) == (claimed, 2)
+
+
 def test_a_missing_file_raises_alone_and_is_a_result_among_many(detector, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         detector.detect(tmp_path / "none.mp4")

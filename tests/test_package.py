@@ -75,6 +75,21 @@ def test_a_base_only_environment_detects(base_python, tmp_path):
 
 
 @pytest.mark.network
+def test_a_fresh_export_scores_as_the_shipped_file_where_no_torch_is(base_python, tmp_path):
+    options = ("--format", "onnx", "--bits", "2", "-o", tmp_path / "again.onnx")
+    export = [sys.executable, "-m", "edgefake", "export", *options]
+    subprocess.run(export, check=True, capture_output=True, timeout=300)
+    clips = [ROOT / "docs/samples" / name for name in ("real.mp4", "fake.mp4", "astronaut.png")]
+    reports = []
+    for model in ((), ("--model", tmp_path / "again.onnx")):
+        done = run(base_python, "detect", *clips, *model, "--json", "-", folder=tmp_path)
+        reports.append(json.loads(done.stdout)["inputs"])
+    for ours, shipped in zip(*reports, strict=True):
+        assert ours["verdict"] == shipped["verdict"]
+        assert ours["score"] == pytest.approx(shipped["score"], abs=1e-6)
+
+
+@pytest.mark.network
 @pytest.mark.parametrize(
     ("arguments", "cure"),
     [

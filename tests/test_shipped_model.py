@@ -43,7 +43,7 @@ def test_the_metadata_are_whole():
     assert metadata.training["recipe"]["model"] == DEFAULT_MODEL
 
 
-def test_exporting_again_gives_the_same_scores_without_torch(tmp_path):
+def test_exporting_again_gives_the_same_scores(tmp_path):
     again = tmp_path / "again.onnx"
     command = [sys.executable, "-m", "edgefake", "export", "--format", "onnx", "--bits", "2", "-o", again]
     subprocess.run(command, check=True, capture_output=True, timeout=300)

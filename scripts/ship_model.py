@@ -1,10 +1,10 @@
 """Make a shipped model from a trained checkpoint: calibrate, compact, export, measure, write its card.
 
     python scripts/ship_model.py runs/bitvit-tiny/last --data DATA/dfdc/manifest.csv \
-        --command "edgefake train ..." --time "1.2 hours on 2 cores of an AMD EPYC"
+        --command "edgefake train ..." --failures "..." --time "1.2 hours on 2 cores of an AMD EPYC"
 
 Calibration is fitted on half of the validation split, by identity group; a calibration that keeps the order
-of scores cannot change an AUC. Nothing of the validation split chose the weights: the last epoch ships.
+of scores cannot change an AUC. The validation split does not choose the weights: the last epoch ships.
 """
 
 import argparse
@@ -51,8 +51,8 @@ On the validation split of the DFDC crops ({n} crops of {groups} identity groups
 | false positives, other half | {fpr:.4f} of the real crops score {threshold} or more |
 
 The AUC comes from `edgefake evaluate dfdc/manifest.csv --split val --crops`. The weights are those of the last
-epoch; the validation split chose nothing. Calibration (Platt) was fitted on half of the split's identity groups, the
-figures of the "other half" come from the rest.
+epoch; the validation split did not choose it (it was watched while the recipe was found, see docs/LOG.md). Calibration
+(Platt) was fitted on half of the split's identity groups, the figures of the "other half" come from the rest.
 
 ## Data and terms
 
@@ -78,6 +78,7 @@ Crops: {crop}
 - Small, blurred, turned or half-hidden faces are judged like any other.
 - Scores between {band_low} and {band_high} give the verdict `uncertain`: there calibration gives less than 60 % to
   either class.
+- Seen failing: {failures}
 - Not measured: accuracy by skin tone, age or gender; strength against attacks.
 - Do not use it as the only ground for a decision about a person.
 """
@@ -131,6 +132,7 @@ def card(folder: Path, name: str, result: Evaluation, first: np.ndarray, argumen
         crop=f"margin {described.crop.margin}, shift {described.crop.shift} ({described.crop.origin}).",
         command=arguments.command,
         time=arguments.time,
+        failures=arguments.failures,
         date=datetime.now(tz=UTC).date(),
         band_low=described.uncertain.low,
         band_high=described.uncertain.high,
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--data", type=Path, required=True, help="manifest with a val split")
     parser.add_argument("--command", required=True, help="what trained it, for the card")
+    parser.add_argument("--failures", required=True, help="where it was seen to fail, for the card")
     parser.add_argument("--time", required=True, help="hours and hardware, for the card")
     arguments = parser.parse_args()
     checkpoint = load_checkpoint(arguments.checkpoint)

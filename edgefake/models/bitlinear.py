@@ -82,8 +82,13 @@ class BitLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Multiply quantized activations by ternary weights; under autocast the quantizers stay in float32."""
+        """Multiply quantized activations by ternary weights; under autocast the quantizers stay in float32.
+
+        Weights are rounded as float32 also when the layer computes in float64, so that both have the same ones.
+        """
         with torch.autocast(input.device.type, enabled=False):
-            weight = _FakeQuantizeWeight.apply(self.weight)  # type: ignore[no-untyped-call]
-            x = _FakeQuantizeActivations.apply(input.float())  # type: ignore[no-untyped-call]
+            weight = _FakeQuantizeWeight.apply(self.weight.float())  # type: ignore[no-untyped-call]
+            x = input if input.dtype == torch.float64 else input.float()
+            x = _FakeQuantizeActivations.apply(x)  # type: ignore[no-untyped-call]
+            weight = weight.to(x.dtype)
         return F.linear(x, weight, self.bias)

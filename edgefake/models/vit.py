@@ -92,8 +92,8 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalize (..., D) in float32."""
-        x = x.float()
+        """Normalize (..., D), in float32 under autocast."""
+        x = x if x.dtype == torch.float64 else x.float()
         return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + NORM_EPSILON) * self.weight
 
 

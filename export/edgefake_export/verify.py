@@ -1,5 +1,6 @@
 """Run an exported file in ONNX Runtime and compare it with torch."""
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,8 +28,13 @@ FLOAT_TOLERANCE = 1e-3
 
 TERNARY_TOLERANCE = 1e-2
 """The same for networks with BitLinear: an activation within float32 rounding of a tie between two of its
-255 levels may go to either, in any two programs, and later layers carry the step on. Trained weights stay far
-below; of random ones, torch itself moves by up to 1e-2 when every pixel moves by one float32 step."""
+255 levels may go to either, in any two programs, and later layers carry the step on."""
+
+FLOOR_FACTOR = 2.0
+"""Where torch itself is less sure, the limit is twice torch's own distance between float32 and float64.
+
+bitvit-tiny on 405 crops of dfdc/val: torch to torch in float64 2.2e-2, the file to torch 1.4e-2 (99 % of the
+crops below 1.0e-2)."""
 
 BATCH = 16
 
@@ -90,14 +96,14 @@ def _batches(crops: Pixels, metadata: ModelMetadata) -> Iterator[NDArray[np.floa
 
 
 def _run_torch(network: nn.Module, crops: Pixels, metadata: ModelMetadata) -> Logits:
-    """Logits (n, 2) in evaluation mode."""
-    training, device = network.training, next(network.parameters()).device
+    """Logits (n, 2) in evaluation mode, computed in the network's own precision."""
+    training, weight = network.training, next(network.parameters())
     network.eval()
     rows = []
     try:
         with torch.inference_mode():
             for batch in _batches(crops, metadata):
-                rows.append(network(torch.from_numpy(batch).to(device)).float().cpu().numpy())
+                rows.append(network(torch.from_numpy(batch).to(weight)).float().cpu().numpy())
     finally:
         network.train(training)
     return np.asarray(np.concatenate(rows), dtype=np.float32)
@@ -109,16 +115,26 @@ def _run_file(path: Path, crops: Pixels, metadata: ModelMetadata) -> Logits:
     return np.asarray(np.concatenate(rows), dtype=np.float32)
 
 
+def _rms(logits: Logits) -> float:
+    return float(np.sqrt(np.square(logits, dtype=np.float64).mean()))
+
+
 def _relative(expected: Logits, got: Logits) -> float:
     """Largest difference over the rms of `expected`."""
-    error = float(np.abs(expected.astype(np.float64) - got).max())
-    rms = float(np.sqrt(np.square(expected, dtype=np.float64).mean()))
+    error, rms = float(np.abs(expected.astype(np.float64) - got).max()), _rms(expected)
     return error / rms if rms else (float("inf") if error else 0.0)
 
 
-def _tolerance(network: nn.Module) -> float:
-    ternary = any(isinstance(module, BitLinear) for module in network.modules())
-    return TERNARY_TOLERANCE if ternary else FLOAT_TOLERANCE
+def _tolerance(
+    network: nn.Module, expected: Logits, crops: Pixels, metadata: ModelMetadata, *, relative: float
+) -> float:
+    """The limit for `relative`; torch's own floor is measured only where it is needed."""
+    if not any(isinstance(module, BitLinear) for module in network.modules()):
+        return FLOAT_TOLERANCE
+    if relative <= TERNARY_TOLERANCE:
+        return TERNARY_TOLERANCE
+    exact = _run_torch(copy.deepcopy(network).double(), crops, metadata)
+    return max(TERNARY_TOLERANCE, FLOOR_FACTOR * _relative(expected, exact))
 
 
 def _require_crops(crops: Pixels, size: int) -> None:
@@ -153,9 +169,9 @@ def verify(network: nn.Module, path: Path, *, metadata: ModelMetadata, crops: Pi
         ternary_bytes=size,
         max_error=float(error.max()),
         mean_error=float(error.mean()),
-        rms=float(np.sqrt(np.square(expected, dtype=np.float64).mean())),
+        rms=_rms(expected),
         relative=relative,
-        tolerance=_tolerance(network),
+        tolerance=_tolerance(network, expected, crops, metadata, relative=relative),
         same_verdicts=_verdicts(expected, metadata) == _verdicts(got, metadata),
         samples=len(crops),
         seconds=time.monotonic() - start,
@@ -172,7 +188,7 @@ def check(report: ExportReport) -> None:
     if not report.relative <= report.tolerance:  # NaN fails too
         raise CheckFailedError(
             f"{where}: expected logits within {report.tolerance:.2g} of torch's rms, "
-            f"got {report.relative:.2g}; no file is kept (of untrained weights, rounding ties alone may do this)"
+            f"got {report.relative:.2g}; no file is kept"
         )
     if not report.same_verdicts:
         raise CheckFailedError(

@@ -129,6 +129,8 @@ def batches(dataset: CropDataset, *, batch: int, workers: int) -> Iterator[tuple
         drop_last=dataset.augmented and len(dataset) > batch,
         num_workers=workers,
         worker_init_fn=_one_thread,
+        # A forked worker hangs where OpenCV or torch already have threads.
+        multiprocessing_context="spawn" if workers else None,
         generator=generator,
     )
     try:

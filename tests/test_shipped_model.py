@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -54,9 +55,12 @@ def test_exporting_again_gives_the_same_scores(tmp_path):
 
 
 def test_no_path_of_the_building_machine_is_in_the_files():
+    traces = [b"/home/", b"site-packages", f"{tempfile.gettempdir()}/".encode(), bytes(Path.cwd())]
+    if Path.home() != Path("/"):
+        traces.append(bytes(Path.home()))
     for file in FOLDER.iterdir():
         data = file.read_bytes()
-        for trace in (b"/home/", b"/root/", b"/tmp/", b"site-packages", bytes(Path.cwd())):
+        for trace in traces:
             assert trace not in data, (file.name, trace)
 
 

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from edgefake import metrics
+from edgefake.checkpoint import load_checkpoint
+from edgefake.data import read_crop
 from edgefake.evaluate import evaluate_crops
 from edgefake.manifest import read_manifest
 from edgefake_export import sample_crops
+from edgefake_export.verify import verify
 from edgefake_runtime import Classifier
 from edgefake_runtime.classifier import sha256_of
+from edgefake_runtime.crops import resize
 from edgefake_runtime.shipped import DEFAULT_MODEL, default_model
 
 FOLDER = default_model().parent
@@ -74,3 +78,14 @@ def test_the_cards_figures_come_out_again(data_folder):
     assert low == pytest.approx(number(r"interval ([\d.]+) to"), abs=1e-3)
     assert high == pytest.approx(number(r"interval [\d.]+ to ([\d.]+)"), abs=1e-3)
     assert low > 0.5
+
+
+@pytest.mark.data
+def test_logits_and_verdicts_are_torchs_on_real_crops(data_folder):
+    samples = read_manifest(data_folder / "dfdc" / "manifest.csv", split="val")
+    checkpoint, metadata = load_checkpoint(FOLDER), Classifier().metadata
+    crops = np.stack([resize(read_crop(sample), metadata.input_size) for sample in samples[:: len(samples) // 64][:64]])
+    report = verify(checkpoint.network, default_model(), metadata=metadata, crops=crops)
+    assert report.samples == 64
+    assert report.relative <= 1e-2
+    assert report.same_verdicts

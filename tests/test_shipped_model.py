@@ -87,5 +87,5 @@ def test_logits_and_verdicts_are_torchs_on_real_crops(data_folder):
     crops = np.stack([resize(read_crop(sample), metadata.input_size) for sample in samples[:: len(samples) // 64][:64]])
     report = verify(checkpoint.network, default_model(), metadata=metadata, crops=crops)
     assert report.samples == 64
-    assert report.relative <= 1e-2
+    assert report.relative <= report.tolerance  # 1e-2; 0.85e-2 was measured
     assert report.same_verdicts

@@ -142,23 +142,23 @@ def test_check_accepts() -> None:
 def test_the_limit_follows_torch_s_own_distance_from_float64() -> None:
     crops, about = sample_crops(32), metadata("bitvit-nano", 2)
     ternary, ordinary = checkpoint("bitvit-nano").network, checkpoint("linvit-nano").network
-    expected = verify._run_torch(ternary, crops, about)
-    exact = verify._run_torch(copy.deepcopy(ternary).double(), crops, about)
+    expected = verify.run_torch(ternary, crops, about)
+    exact = verify.run_torch(copy.deepcopy(ternary).double(), crops, about)
     assert 0 < verify._relative(expected, exact) < 1e-2  # float64 does compute something else
     assert verify._tolerance(ternary, expected, crops, about, relative=0.009) == 1e-2
     assert verify._tolerance(ternary, expected, crops, about, relative=0.02) == 1e-2
-    moved = expected + np.float32(0.1) * verify._rms(expected)  # as if torch were a tenth of the rms off
+    moved = expected + np.float32(0.1) * verify.rms_of(expected)  # as if torch were a tenth of the rms off
     limit = verify._tolerance(ternary, moved, crops, about, relative=0.02)
-    assert limit == pytest.approx(2 * 0.1 * verify._rms(expected) / verify._rms(moved), rel=0.1)
+    assert limit == pytest.approx(2 * 0.1 * verify.rms_of(expected) / verify.rms_of(moved), rel=0.1)
     assert verify._tolerance(ordinary, expected, crops, about, relative=0.02) == 1e-3
 
 
 def test_verdicts_are_the_runtime_s() -> None:
     about = replace(metadata("bitvit-nano", 2), calibration=Calibration(1.0, 0.02, ""))
     margins = np.float32([[0, -3], [0, -0.03], [0, 0.03], [0, 3]])
-    assert verify._verdicts(margins, about) == ["real", "uncertain", "uncertain", "fake"]
+    assert verify.verdicts_of(margins, about) == ["real", "uncertain", "uncertain", "fake"]
     narrow = replace(about, uncertain=Uncertain(0.499, 0.501, ""))
-    assert verify._verdicts(margins, narrow) == ["real", "real", "fake", "fake"]
+    assert verify.verdicts_of(margins, narrow) == ["real", "real", "fake", "fake"]
 
 
 def test_metadata_of_other_bits_are_refused(tmp_path: Path) -> None:

@@ -33,15 +33,13 @@ class Checkpoint:
 
     Attributes:
         network: the weights in their module.
-        model: named configuration, such as "bitvit-tiny".
-        changes: fields of the configuration that differ from the named one.
+        model: named configuration, such as "bitvit-tiny"; the network's own sizes count where they differ.
         metadata: preprocessing, calibration, recipe; JSON values.
         compact: read from a compact checkpoint.
     """
 
     network: Network
     model: str
-    changes: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     compact: bool = False
 
@@ -124,7 +122,6 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, compact: bool = Fal
         "edgefake": __version__,
         "format": "compact" if compact else "full",
         "model": checkpoint.model,
-        "changes": dict(checkpoint.changes),
         "architecture": asdict(network.config),
         "metadata": dict(checkpoint.metadata),
     }
@@ -153,16 +150,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
         raise ModelFileError(f"{folder}: expected a checkpoint folder with {CONFIG} and {WEIGHTS}") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder / CONFIG}: expected JSON, got: {error}") from error
-    known = isinstance(config, dict) and {"format", "model"} <= config.keys()
+    known = isinstance(config, dict) and {"format", "model", "architecture"} <= config.keys()
     if not known or not isinstance(config.get("metadata", {}), dict):
         raise ModelFileError(f"{folder / CONFIG}: expected an edgefake checkpoint, got something else")
     return dict(config)
 
 
 def _build(config: Mapping[str, Any], folder: Path) -> Network:
-    changes = config.get("changes", {})
+    sizes = config["architecture"]
     try:
-        return build(config["model"], **{key: _tuples(value) for key, value in changes.items()})
+        return build(config["model"], **{key: _tuples(value) for key, value in sizes.items()})
     except (UsageError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise ModelFileError(f"{folder / CONFIG}: expected a known architecture, got: {error}") from error
 
@@ -185,7 +182,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(
         network=network.eval(),
         model=config["model"],
-        changes=config.get("changes", {}),
         metadata=config.get("metadata", {}),
         compact=compact,
     )

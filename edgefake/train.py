@@ -35,7 +35,7 @@ class TrainConfig:
 
     Attributes:
         model: named configuration.
-        data: manifest with the columns file, label, split.
+        data: manifest with the columns file, label, split; splits `train` and `val`.
         out: folder for the checkpoints `best` and `last` and for `metrics.csv`.
         epochs: passes over the train split.
         batch: images a step.
@@ -49,7 +49,6 @@ class TrainConfig:
         teacher: checkpoint folder to distil from.
         init: checkpoint folder whose weights to start from.
         crop_margin: how the crops were cut, in box sides; None to measure it from them.
-        train_split, val_split: names in the manifest's column `split`.
     """
 
     model: str
@@ -67,8 +66,6 @@ class TrainConfig:
     teacher: Path | None = None
     init: Path | None = None
     crop_margin: float | None = None
-    train_split: str = "train"
-    val_split: str = "val"
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch"):
@@ -246,7 +243,7 @@ def _write_metrics(path: Path, reports: list[EpochReport]) -> None:
 
 def _check(samples: list[Sample], validation: list[Sample], config: TrainConfig) -> None:
     """What would only fail after hours: one class, people in both splits, a folder that cannot be written."""
-    for name, part in ((config.train_split, samples), (config.val_split, validation)):
+    for name, part in (("train", samples), ("val", validation)):
         fakes = sum(sample.fake for sample in part)
         if not 0 < fakes < len(part):
             raise InputError(f"{config.data}: expected both classes in {name}, got {fakes} fake of {len(part)}")
@@ -284,8 +281,8 @@ def train(
         UsageError: impossible settings.
     """
     required = ("file", "label", "split")
-    samples = read_manifest(config.data, split=config.train_split, required=required)
-    validation = read_manifest(config.data, split=config.val_split, required=required)
+    samples = read_manifest(config.data, split="train", required=required)
+    validation = read_manifest(config.data, split="val", required=required)
     _check(samples, validation, config)
     trainer = Trainer(config, samples, validation)
     on_start(trainer.steps * config.batch if len(samples) > config.batch else config.epochs * len(samples))

@@ -1,5 +1,7 @@
 """BitLinear: a linear layer with ternary weights and 8-bit activations (thesis section 3.3; BitNet b1.58)."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,30 +45,26 @@ def quantize_activations(x: Tensor) -> tuple[Tensor, Tensor]:
     return (x * gamma).round().clamp_(-128, 127), gamma
 
 
-class _FakeQuantizeWeight(torch.autograd.Function):
-    """Forward: beta * W~. Backward: dL/dW = dL/d(beta W~), straight through."""
+class _StraightThrough(torch.autograd.Function):
+    """Forward: quantize(x), whole numbers scaled back. Backward: dL/dx = dL/d quantize(x), as if it were x."""
 
     @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, weight: Tensor) -> Tensor:
-        ternary, scale = ternarize(weight)
-        return ternary.mul_(scale)
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor, quantize: Callable[[Tensor], Tensor]) -> Tensor:
+        return quantize(x)
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
-        return grads[0]
+    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> tuple[Tensor, None]:
+        return grads[0], None
 
 
-class _FakeQuantizeActivations(torch.autograd.Function):
-    """Forward: x~ / gamma. Backward: dL/dx = dL/d(x~ / gamma), straight through."""
+def _fake_quantize_weight(weight: Tensor) -> Tensor:
+    ternary, scale = ternarize(weight)
+    return ternary.mul_(scale)
 
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        levels, gamma = quantize_activations(x)
-        return levels.div_(gamma)
 
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, *grads: Tensor) -> Tensor:
-        return grads[0]
+def _fake_quantize_activations(x: Tensor) -> Tensor:
+    levels, gamma = quantize_activations(x)
+    return levels.div_(gamma)
 
 
 class BitLinear(nn.Linear):
@@ -87,8 +85,8 @@ class BitLinear(nn.Linear):
         Weights are rounded as float32 also when the layer computes in float64, so that both have the same ones.
         """
         with torch.autocast(input.device.type, enabled=False):
-            weight = _FakeQuantizeWeight.apply(self.weight.float())  # type: ignore[no-untyped-call]
+            weight = _StraightThrough.apply(self.weight.float(), _fake_quantize_weight)  # type: ignore[no-untyped-call]
             x = input if input.dtype == torch.float64 else input.float()
-            x = _FakeQuantizeActivations.apply(x)  # type: ignore[no-untyped-call]
+            x = _StraightThrough.apply(x, _fake_quantize_activations)  # type: ignore[no-untyped-call]
             weight = weight.to(x.dtype)
         return F.linear(x, weight, self.bias)

@@ -44,7 +44,8 @@ TERNARY_TOLERANCE = 1e-2
 FLOOR_FACTOR = 2.0
 """Where torch itself is less sure, the limit is twice torch's own distance between float32 and float64.
 
-bitvit-tiny on the 1,617 crops of dfdc/val: torch to torch in float64 2.1e-2, the file to torch 1.3e-2 (docs/bench/parity.csv)."""
+bitvit-tiny on the 1,617 crops of dfdc/val (docs/bench/parity.csv): torch to torch in float64 2.1e-2, the file
+to torch 1.3e-2."""
 
 BATCH = 16
 

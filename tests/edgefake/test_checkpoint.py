@@ -51,6 +51,12 @@ def test_full_checkpoints_come_back_exactly(tmp_path):
         assert torch.equal(value, after.network.state_dict()[name])
 
 
+def test_other_sizes_than_the_named_ones_come_back(tmp_path):
+    network = build("bitvit-nano", depth=1, head=())
+    save_checkpoint(Checkpoint(network, "bitvit-nano"), tmp_path / "c")
+    assert load_checkpoint(tmp_path / "c").network.config == network.config
+
+
 def test_compact_checkpoints_keep_the_ternary_layers_exact(tmp_path):
     before = saved(tmp_path / "c", compact=True).network
     after = load_checkpoint(tmp_path / "c")
@@ -128,9 +134,9 @@ def test_weights_beyond_float16_are_refused_not_made_infinite(tmp_path):
     [
         {"model": ["a"]},
         {"model": "resnet"},
-        {"changes": ["a"]},
-        {"changes": {"foo": 1}},
-        {"changes": {"heads": 0}},
+        {"architecture": ["a"]},
+        {"architecture": {"foo": 1}},
+        {"architecture": {"heads": 0}},
         {"metadata": None},
         {"metadata": {"mean": ["a"], "std": [1], "crop": {"margin": 1}}},
     ],
@@ -154,8 +160,9 @@ def test_damage_is_named(tmp_path):
         load_checkpoint(tmp_path / "c")
     weights.write_bytes(whole)
     config = json.loads((tmp_path / "c" / "config.json").read_text())
-    (tmp_path / "c" / "config.json").write_text(json.dumps(config | {"model": "bitvit-tiny"}))
-    with pytest.raises(ModelFileError, match="expected the weights of bitvit-tiny"):
+    deeper = config["architecture"] | {"depth": 3}
+    (tmp_path / "c" / "config.json").write_text(json.dumps(config | {"architecture": deeper}))
+    with pytest.raises(ModelFileError, match="expected the weights of bitvit-nano"):
         load_checkpoint(tmp_path / "c")
     (tmp_path / "c" / "config.json").write_text("{")
     with pytest.raises(ModelFileError, match="expected JSON"):

@@ -361,3 +361,30 @@ def test_a_terminal_gets_a_table(landscape):
     assert "P(fake)" in text
     assert "no-face" in text
     assert "A score is no proof" in text
+
+
+def test_force_replaces_what_is_there_and_nothing_else_does(tmp_path):
+    target = tmp_path / "m.onnx"
+    target.write_text("mine")
+    refused = edgefake("export", "-o", target)
+    assert (refused.returncode, target.read_text()) == (2, "mine")
+    assert "--force" in lines(refused)[0]
+    assert edgefake("export", "-o", target, "--force").returncode == 0
+    assert target.stat().st_size > 1_000_000
+    (tmp_path / "run" / "best").mkdir(parents=True)
+    (tmp_path / "run" / "best" / "config.json").write_text("{}")
+    training = ("train", "--data", tmp_path / "none.csv", "--model", "bitvit-nano", "--out", tmp_path / "run")
+    refused = edgefake(*training)
+    assert refused.returncode == 2
+    assert "--force" in lines(refused)[0]
+    assert edgefake(*training, "--force").returncode == 3  # past the refusal: the manifest is missing
+
+
+def test_threads_and_threshold_of_evaluate(tmp_path):
+    (tmp_path / "m.csv").write_text(f"file,label\n{SAMPLES / 'real.mp4'},real\n{SAMPLES / 'astronaut.png'},real\n")
+    figures = {}
+    for threshold in ("0", "1"):
+        options = ("--threads", "1", "--threshold", threshold, "--every", "50", "--json", "-")
+        figures[threshold] = json.loads(edgefake("evaluate", tmp_path / "m.csv", *options).stdout)
+    assert (figures["0"]["accuracy"], figures["1"]["accuracy"]) == (0.0, 1.0)
+    assert figures["0"]["auc"] is None

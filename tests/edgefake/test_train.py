@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ from edgefake.data import CropDataset, augment, to_input
 from edgefake.distill import Distiller
 from edgefake.manifest import read_manifest
 from edgefake.models import build
-from edgefake.train import TrainConfig, learning_rate, predict, train
+from edgefake.train import TrainConfig, Trainer, learning_rate, predict, train
 from edgefake_runtime.crops import normalize
 from edgefake_runtime.errors import InputError, UsageError
 
@@ -168,3 +169,32 @@ def test_what_would_fail_after_hours_is_refused_at_once(manifest, tmp_path):
         config(manifest, tmp_path, seed=-1)
     with pytest.raises(UsageError, match="crop margin"):
         config(manifest, tmp_path, crop_margin=50.0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_teacher_adds_to_the_loss_of_a_run(manifest, tmp_path, precision):
+    """A student at the teacher's own size, so that the grids fit."""
+    train(config(manifest, tmp_path / "teacher", epochs=1))
+    alone = train(config(manifest, tmp_path / "alone", epochs=1, precision=precision))
+    taught = train(
+        config(manifest, tmp_path / "s", epochs=1, precision=precision, teacher=tmp_path / "teacher" / "last")
+    )
+    assert taught[0].train_loss > alone[0].train_loss + 0.1  # the map's share, 2 smooth L1 of unit deviation
+    recipe = load_checkpoint(tmp_path / "s" / "last").metadata["recipe"]
+    assert (recipe["teacher"], recipe["precision"]) == ("last", precision)
+
+
+def test_weight_decay_shrinks_matrices_alone(manifest, tmp_path):
+    trainer = Trainer(config(manifest, tmp_path, weight_decay=0.5), *[read_manifest(manifest)] * 2)
+    decays = [
+        (group["weight_decay"], {p.ndim > 1 for p in group["params"]}) for group in trainer.optimizer.param_groups
+    ]
+    assert decays == [(0.5, {True}), (0.0, {False})]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
+def test_compiled_training_gives_the_same_losses(manifest, tmp_path):
+    plain = train(config(manifest, tmp_path / "a", epochs=2))
+    compiled = train(config(manifest, tmp_path / "b", epochs=2, compile=True))
+    assert [r.train_loss for r in compiled] == pytest.approx([r.train_loss for r in plain], rel=0.02)

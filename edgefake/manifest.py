@@ -19,42 +19,58 @@ class Sample:
 
     Attributes:
         path: of the picture or video.
-        fake: its label.
+        label: its class, such as "real" or "fake".
         split: such as "train" or "val"; empty where the manifest has no such column.
         group: identity group, which never stands in two splits; the file's name where there is none.
         line: of the manifest, from 1.
     """
 
     path: Path
-    fake: bool
+    label: str
     split: str
     group: str
     line: int
 
+    @property
+    def fake(self) -> bool:
+        """Whether the label is "fake"."""
+        return self.label == "fake"
 
-def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path) -> Sample:
-    label = (row["label"] or "").strip().lower()
-    if label not in LABELS:
-        raise InputError(f"{source}:{line}: expected the label real or fake, got {label!r}")
+
+def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path, labels: Sequence[str] | None) -> Sample:
+    label = (row["label"] or "").strip()
+    if labels is not None:
+        label = label.lower()
+        if label not in labels:
+            raise InputError(f"{source}:{line}: expected the label {' or '.join(labels)}, got {label!r}")
+    if not label:
+        raise InputError(f"{source}:{line}: expected a label, got nothing")
     name = row["file"] or ""
     if not name:
         raise InputError(f"{source}:{line}: expected a file name, got nothing")
     return Sample(
         path=folder / name,
-        fake=label == "fake",
+        label=label,
         split=row.get("split") or "",
         group=row.get("identity_group") or row.get("group") or name,
         line=line,
     )
 
 
-def read_manifest(path: Path, *, split: str | None = None, required: Sequence[str] = ("file", "label")) -> list[Sample]:
+def read_manifest(
+    path: Path,
+    *,
+    split: str | None = None,
+    required: Sequence[str] = ("file", "label"),
+    labels: Sequence[str] | None = LABELS,
+) -> list[Sample]:
     """Read a CSV with a header row; `file` is relative to the CSV's folder.
 
     Args:
         path: of the CSV, UTF-8.
         split: keep the rows of this split alone.
         required: columns that must be there.
+        labels: the classes that may stand there, in lower case; None for any.
 
     Raises:
         InputError: unreadable, a missing column, an unknown label (with its line), or no rows left.
@@ -66,7 +82,7 @@ def read_manifest(path: Path, *, split: str | None = None, required: Sequence[st
             if missing:
                 got = ", ".join(reader.fieldnames or []) or "an empty file"
                 raise InputError(f"{path}: expected the columns {', '.join(required)}; got {got}")
-            samples = [_sample(row, path.parent, reader.line_num, path) for row in reader]
+            samples = [_sample(row, path.parent, reader.line_num, path, labels) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{path}: expected a CSV file, got: {reason}") from error

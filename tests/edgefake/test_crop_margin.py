@@ -28,7 +28,7 @@ def write_crops(folder, crop):
         x0, y0, x1, y1 = crop_rectangle(box, crop, height=512, width=512)
         path = folder / f"{index}.png"
         cv2.imwrite(str(path), cv2.cvtColor(frame[y0:y1, x0:x1], cv2.COLOR_RGB2BGR))
-        samples.append(Sample(path, fake=False, split="train", group=path.name, line=index))
+        samples.append(Sample(path, label="real", split="train", group=path.name, line=index))
     return samples
 
 
@@ -43,7 +43,7 @@ def test_margin_and_shift_are_found(tmp_path, margin, shift):
 
 def test_crops_without_faces_are_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "grey.png"), np.full((64, 64, 3), 90, np.uint8))
-    samples = [Sample(tmp_path / "grey.png", False, "train", "", 1)] * 12
+    samples = [Sample(tmp_path / "grey.png", "real", "train", "", 1)] * 12
     with pytest.raises(InputError, match="found 0 in 12"):
         measure_crop(samples)
 

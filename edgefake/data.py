@@ -1,8 +1,9 @@
-"""Face crops for training: decoding, augmentation, batches."""
+"""Pictures for training: what a network sees of each, self-blended fakes on the fly, batches."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,14 +15,47 @@ from torch.utils.data import DataLoader, Dataset
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import InputError
 
-from .manifest import Sample
+from .augment import augment
+from .manifest import LABELS, Sample
+from .selfblend import self_blend
+from .views import RandAugment, centre_view, random_view
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "CropDataset", "augment", "batches", "read_crop", "to_input"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Batch",
+    "Entry",
+    "PictureDataset",
+    "View",
+    "entries_of",
+    "loader",
+    "read_crop",
+    "stream",
+    "to_input",
+]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 Image = NDArray[np.uint8]
+Key = int | tuple[int, int]
+"""A picture as it is (its index), or a random view of it (epoch and index)."""
+
+
+class Batch(NamedTuple):
+    """Pictures of a step.
+
+    Attributes:
+        images: (B, size, size, 3), RGB bytes.
+        labels: (B,), class numbers.
+        indices: (B,), which entries of the data set.
+        readable: (B,), False where the picture could not be read; its image is black.
+    """
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
+    readable: Tensor
 
 
 def read_crop(sample: Sample) -> Image:
@@ -32,50 +66,9 @@ def read_crop(sample: Sample) -> Image:
     """
     image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
     if image is None:
-        raise InputError(f"{sample.path} (manifest line {sample.line}): expected a picture, could not read it")
-    return _bytes(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
-
-
-def _bytes(image: object) -> Image:
-    return np.asarray(image, dtype=np.uint8)
-
-
-def _reframe(image: Image, random: np.random.Generator) -> Image:
-    """Cut a random window of 80 to 100 % of the side, flipped half of the time."""
-    height, width = image.shape[:2]
-    scale = random.uniform(0.8, 1.0)
-    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
-    top, left = random.integers(0, height - rows + 1), random.integers(0, width - columns + 1)
-    window = image[top : top + rows, left : left + columns]
-    return np.ascontiguousarray(window[:, ::-1] if random.random() < 0.5 else window)
-
-
-def _degrade(image: Image, random: np.random.Generator) -> Image:
-    """Soften as cameras, resizing and codecs do: blur, down and up, JPEG; each alike for real and fake."""
-    height, width = image.shape[:2]
-    if random.random() < 0.2:
-        image = _bytes(cv2.GaussianBlur(image, (0, 0), random.uniform(0.3, 1.5)))
-    if random.random() < 0.3:
-        factor = random.uniform(0.35, 0.9)
-        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-        image = _bytes(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
-    if random.random() < 0.4:
-        quality = int(random.integers(40, 95))
-        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = _bytes(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
-    return image
-
-
-def _relight(image: Image, random: np.random.Generator) -> Image:
-    """Scale contrast by 0.75 to 1.25 and shift each channel's brightness by up to 25 and 8 levels."""
-    gain = random.uniform(0.75, 1.25)
-    shift = random.uniform(-25, 25) + random.uniform(-8, 8, 3) + 127.5 * (1 - gain)
-    return _bytes(np.clip(image * np.float32(gain) + shift.astype(np.float32), 0, 255))
-
-
-def augment(image: Image, size: int, random: np.random.Generator) -> Image:
-    """A random view of a face crop: (H, W, 3) -> (size, size, 3), RGB bytes."""
-    return _relight(resize(_degrade(_reframe(image, random), random), size), random)
+        place = f" (manifest line {sample.line})" if sample.line else ""
+        raise InputError(f"{sample.path}{place}: expected a picture, could not read it")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -85,56 +78,160 @@ def to_input(images: Tensor) -> Tensor:
     return scaled.permute(0, 3, 1, 2).contiguous()
 
 
-@dataclass
-class CropDataset(Dataset[tuple[Tensor, int]]):
-    """Crops of a manifest: item -> ((size, size, 3) bytes, 1 for fake).
+@dataclass(frozen=True)
+class View:
+    """What the network sees of a picture.
+
+    "face": the whole crop; in training a random window, softened as cameras and codecs do.
+    "crop": the shorter side at size / share; in training a random crop and flip, else the centre (thesis section 4.1).
 
     Attributes:
-        samples: rows of the manifest.
         size: side of the network's input, pixels.
-        augmented: random views (training) or the plain resized crop (validation).
-        seed: with `epoch` and the item's index it decides each random view.
+        kind: "face" or "crop".
+        randaugment: operations of RandAugment, "crop" and "face" alike.
+        magnitude: of RandAugment.
     """
 
-    samples: list[Sample]
+    SHARE = 224 / 256
+
     size: int
-    augmented: bool
+    kind: str = "face"
+    randaugment: int = 0
+    magnitude: int = 10
+
+    @property
+    def share(self) -> float:
+        """Share of the picture's side that the network sees at validation."""
+        return 1.0 if self.kind == "face" else self.SHARE
+
+    def plain(self, image: Image) -> Image:
+        """(H, W, 3) -> (size, size, 3), always the same."""
+        return resize(image, self.size) if self.kind == "face" else centre_view(image, self.size, share=self.SHARE)
+
+    def random(self, image: Image, random: np.random.Generator) -> Image:
+        """(H, W, 3) -> (size, size, 3), another each time."""
+        if self.kind == "face":
+            seen = augment(image, self.size, random)
+        else:
+            seen = random_view(image, self.size, random, share=self.SHARE)
+        return RandAugment(self.randaugment, self.magnitude)(seen, random) if self.randaugment else seen
+
+
+class Entry(NamedTuple):
+    """One picture of an epoch.
+
+    Attributes:
+        sample: of the manifest.
+        blend: "" for the picture as it is; of a picture blended with itself, "target" for what it was pasted on (a
+            real) and "fake" for the result.
+    """
+
+    sample: int
+    blend: str = ""
+
+
+def entries_of(samples: Sequence[Sample], fakes: str, landmarks: Mapping[Path, NDArray[np.float32]]) -> list[Entry]:
+    """What an epoch goes through.
+
+    "labelled": the manifest. "self-blended": each real with known landmarks, once as a blend and once as what the
+    blend was pasted on. "both": the manifest and those pairs.
+    """
+    listed = [Entry(index) for index in range(len(samples))]
+    if fakes == "labelled":
+        return listed
+    reals = [i for i, sample in enumerate(samples) if not sample.fake and sample.path in landmarks]
+    pairs = [Entry(index, blend) for index in reals for blend in ("target", "fake")]
+    return pairs if fakes == "self-blended" else listed + pairs
+
+
+@dataclass
+class PictureDataset(Dataset[Batch]):
+    """Pictures with their class numbers.
+
+    Attributes:
+        samples: rows of a manifest, or pictures of a folder.
+        view: what the network sees of them.
+        classes: names in the order of the logits.
+        seed: with epoch and index it decides each random view.
+        entries: what an epoch goes through; the samples as they are where nothing is given.
+        landmarks: of the pictures to blend, (K, 2) pixels each.
+        strict: raise where a picture cannot be read, instead of marking it.
+    """
+
+    samples: Sequence[Sample]
+    view: View
+    classes: tuple[str, ...] = LABELS
     seed: int = 0
-    epoch: int = 0
+    entries: Sequence[Entry] = ()
+    landmarks: Mapping[Path, NDArray[np.float32]] = field(default_factory=dict)
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        self.entries = self.entries or [Entry(index) for index in range(len(self.samples))]
+        self._numbers = {name: number for number, name in enumerate(self.classes)}
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.entries)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        sample = self.samples[index]
+    def label(self, index: int) -> int:
+        """Class number of an entry."""
+        entry = self.entries[index]
+        return self._numbers["fake" if entry.blend == "fake" else self.samples[entry.sample].label]
+
+    def __getitem__(self, key: Key) -> Batch:
+        index = key if isinstance(key, int) else key[1]
+        readable = True
+        try:
+            image = self._see(key)
+        except InputError:
+            if self.strict:
+                raise
+            image, readable = np.zeros((self.view.size, self.view.size, 3), np.uint8), False
+        pixels = torch.from_numpy(np.ascontiguousarray(image))
+        return Batch(pixels, torch.tensor(self.label(index)), torch.tensor(index), torch.tensor(readable))
+
+    def _see(self, key: Key) -> Image:
+        if isinstance(key, int):
+            return self.view.plain(read_crop(self.samples[self.entries[key].sample]))
+        epoch, index = key
+        entry = self.entries[index]
+        sample = self.samples[entry.sample]
         image = read_crop(sample)
-        if self.augmented:
-            image = augment(image, self.size, np.random.default_rng((self.seed, self.epoch, index)))
-        else:
-            image = resize(image, self.size)
-        return torch.from_numpy(np.ascontiguousarray(image)), int(sample.fake)
+        if entry.blend:
+            # One seed for both of a pair: they differ by the pasted face alone, not by what was done to the target.
+            same = np.random.default_rng((self.seed, epoch, entry.sample, 1))
+            blend = self_blend(image, self.landmarks[sample.path], same)
+            image = blend.image if entry.blend == "fake" else blend.target
+        return self.view.random(image, np.random.default_rng((self.seed, epoch, index)))
 
 
 def _one_thread(worker: int) -> None:
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
 
 
-def batches(dataset: CropDataset, *, batch: int, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of one epoch: shuffled by seed and epoch when augmented, in order and complete otherwise."""
-    generator = torch.Generator().manual_seed(dataset.seed * 100_003 + dataset.epoch)
-    loader: DataLoader[Any] = DataLoader(
+def loader(dataset: PictureDataset, keys: Iterable[Sequence[Key]], *, workers: int) -> DataLoader[Any]:
+    """Batches of the given keys; the workers stay for another round when `keys` can be gone through again."""
+    return DataLoader(
         dataset,
-        batch_size=batch,
-        shuffle=dataset.augmented,
-        drop_last=dataset.augmented and len(dataset) > batch,
+        batch_sampler=keys,  # type: ignore[arg-type]  # any iterable of lists serves
         num_workers=workers,
         worker_init_fn=_one_thread,
+        persistent_workers=workers > 0,
         # A forked worker hangs where OpenCV or torch already have threads.
         multiprocessing_context="spawn" if workers else None,
-        generator=generator,
     )
+
+
+def stream(batches: DataLoader[Any]) -> Iterator[Batch]:
+    """The batches of a loader; what a worker raises comes as it was raised.
+
+    Raises:
+        InputError: an unreadable picture, where the data set is strict.
+    """
     try:
-        yield from loader
+        for batch in batches:
+            yield Batch(*batch)
     except InputError as error:
         # What a worker process raised comes with its whole traceback as its text.
         raise InputError(str(error).strip().splitlines()[-1].removeprefix(f"{_qualified(InputError)}: ")) from error

@@ -1,4 +1,4 @@
-"""Scoring an exported model on a manifest of labelled pictures, videos or face crops, without torch."""
+"""Scoring a classifier on a manifest of labelled pictures, videos or face crops; needs no torch itself."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +12,7 @@ from edgefake_runtime.classifier import Classifier
 from edgefake_runtime.crops import resize
 from edgefake_runtime.media import Picture, open_media
 
+from .crop_rule import centre
 from .manifest import Sample
 from .metrics import Metrics, measure
 
@@ -50,21 +51,21 @@ def _evaluation(
     return Evaluation(metrics, tuple(sample for sample, _ in scored), scores, tuple(problems))
 
 
-def _read_crop(sample: Sample, size: int, max_megapixels: float) -> NDArray[np.uint8]:
+def _read_crop(sample: Sample, size: int, share: float, max_megapixels: float) -> NDArray[np.uint8]:
     with open_media(sample.path, max_megapixels=max_megapixels) as media:
         if not isinstance(media, Picture):
             raise InputError(f"{sample.path}: expected a picture of a face, got a video; leave out --crops")
-        return resize(media.frame(), size)
+        return resize(np.ascontiguousarray(centre(media.frame(), share)), size)
 
 
 def _batches(
-    samples: Sequence[Sample], size: int, problems: list[str], max_megapixels: float
+    samples: Sequence[Sample], size: int, share: float, problems: list[str], max_megapixels: float
 ) -> Iterator[tuple[list[Sample], NDArray[np.uint8]]]:
     for start in range(0, len(samples), BATCH):
         read: list[tuple[Sample, NDArray[np.uint8]]] = []
         for sample in samples[start : start + BATCH]:
             try:
-                read.append((sample, _read_crop(sample, size, max_megapixels)))
+                read.append((sample, _read_crop(sample, size, share, max_megapixels)))
             except InputError as error:
                 problems.append(str(error))
         if read:
@@ -75,22 +76,26 @@ def evaluate_crops(
     classifier: Classifier,
     samples: Sequence[Sample],
     *,
+    share: float = 1.0,
     threshold: float | None = None,
     max_megapixels: float = 100.0,
     on_done: Callable[[int], None] = lambda count: None,
 ) -> Evaluation:
-    """Score pictures that are face crops already: each is resized to the input, nothing is cut.
+    """Score pictures that are face crops already: the centre of each is resized to the input.
 
     Args:
         classifier: the model.
         samples: of a manifest.
+        share: of a crop's side that the model sees, from its centre (`edgefake.crop_rule.centre_share`), so
+            that crops wider than the model's own show it what the runtime would cut.
         threshold: of P(fake), for accuracy; None for the model's own.
         max_megapixels: larger pictures count as errors.
         on_done: told of inputs as they are done.
     """
     problems: list[str] = []
     scored: list[tuple[Sample, float]] = []
-    for group, crops in _batches(samples, classifier.metadata.input_size, problems, max_megapixels):
+    size = classifier.metadata.input_size
+    for group, crops in _batches(samples, size, share, problems, max_megapixels):
         scored += zip(group, classifier.score(crops).tolist(), strict=True)
         on_done(len(scored) + len(problems))
     limit = classifier.metadata.threshold if threshold is None else threshold

@@ -19,10 +19,10 @@ from edgefake import metrics
 from edgefake.artefact import model_metadata
 from edgefake.calibrate import fit_calibration, halves_by_group
 from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgefake.data import CropDataset
+from edgefake.data import PictureDataset, View
 from edgefake.evaluate import Evaluation, evaluate_crops
 from edgefake.manifest import Sample, read_manifest
-from edgefake.train import predict
+from edgefake.predict import predict
 from edgefake_export import export_onnx, sample_crops
 from edgefake_runtime import Classifier
 from edgefake_runtime.classifier import sha256_of
@@ -88,7 +88,7 @@ def calibrated(checkpoint: Checkpoint, samples: list[Sample], first: np.ndarray)
     """The checkpoint with its calibration, fitted on the samples of the first half, threshold and band."""
     chosen = [sample for sample, use in zip(samples, first, strict=True) if use]
     size = checkpoint.network.config.image_size
-    logits = predict(checkpoint.network, CropDataset(chosen, size, augmented=False)).astype(np.float64)
+    logits = predict(checkpoint.network, PictureDataset(chosen, View(size), strict=True)).astype(np.float64)
     labels = np.array([sample.fake for sample in chosen])
     origin = f"Platt scaling on {len(chosen)} crops of {len({s.group for s in chosen})} identity groups of dfdc/val"
     calibration = fit_calibration(labels, logits[:, 1] - logits[:, 0], origin=origin)

@@ -12,7 +12,10 @@ from edgefake_runtime.errors import EdgefakeError, InputError
 from .detect import detect
 from .evaluate import evaluate
 from .export import export
-from .train import train
+from .prepare import prepare
+from .selfblend import selfblend
+from .table import table
+from .train import finetune, pretrain, train
 
 __all__ = ["app", "main"]
 
@@ -51,8 +54,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (detect, evaluate, export, train):
+for command in (detect, evaluate, export, finetune, prepare, pretrain, selfblend, train):
     app.command()(command)
+app.add_typer(table, name="table")
 
 
 def _show_version(wanted: bool) -> None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .extras import require
 from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
 if TYPE_CHECKING:
     from edgefake.evaluate import Evaluation
     from edgefake.manifest import Sample
+    from edgefake_runtime import Classifier
 
 __all__ = ["evaluate"]
 
@@ -19,7 +21,8 @@ __all__ = ["evaluate"]
 def evaluate(
     manifest: Annotated[Path, typer.Argument(help="CSV with the columns file,label (real or fake).")],
     model: Annotated[
-        Path | None, typer.Option(help="ONNX file made by `edgefake export`; the shipped model otherwise.")
+        Path | None,
+        typer.Option(help="ONNX file made by `edgefake export`, or a checkpoint folder; the shipped model otherwise."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     crops: Annotated[bool, typer.Option("--crops", help="The pictures are face crops already.")] = False,
@@ -40,34 +43,67 @@ def evaluate(
     require_writable(json)
     show_warnings()
     samples = read_manifest(manifest, split=split, required=("file", "label"))
-    result = _measure(samples, model, crops=crops, every=every, threshold=threshold, threads=threads)
+    classifier = _open(model, threads)
+    share = _share(manifest, classifier) if crops else None
+    result = _measure(samples, classifier, share=share, every=every, threshold=threshold, threads=threads)
     for problem in result.problems:
         typer.echo(f"edgefake: {problem}", err=True)
     if json is not None:
         write_json(result.to_json(), json)
     if json != STDOUT:
-        for name, value in asdict(result.metrics).items():
-            shown = "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-            typer.echo(f"{name:10s}{shown:>10s}")
+        _print(result, classifier, split, share)
     if result.problems:
         raise typer.Exit(3)
 
 
+def _open(model: Path | None, threads: int | None) -> "Classifier":
+    """The model, by torch where it is a folder."""
+    from edgefake_runtime import Classifier
+
+    if model is None or not model.is_dir():
+        return Classifier(model, threads=threads)
+    require("train", "torch", "safetensors")
+    from edgefake.torch_classifier import TorchClassifier
+
+    return TorchClassifier(model, threads=threads)
+
+
+def _share(manifest: Path, classifier: "Classifier") -> float:
+    """How much of each crop the model was trained to see, where the manifest's folder says how they were cut."""
+    from edgefake.crop_rule import centre_share, read_crop_rule
+
+    rule = read_crop_rule(manifest)
+    return 1.0 if rule is None else centre_share(classifier.metadata.crop, rule)
+
+
+def _print(result: "Evaluation", classifier: "Classifier", split: str | None, share: float | None) -> None:
+    """What was measured, then the figures."""
+    about = {"model": classifier.metadata.name, "file": str(classifier.path), "split": split or "all"}
+    if share is not None and share < 1:
+        about["centre"] = f"{share:.4f}"  # of each crop's side
+    for name, text in about.items():
+        typer.echo(f"{name:10s}{text:>10s}")
+    for name, value in asdict(result.metrics).items():
+        shown = "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+        typer.echo(f"{name:10s}{shown:>10s}")
+
+
 def _measure(
     samples: list["Sample"],
-    model: Path | None,
+    classifier: "Classifier",
     *,
-    crops: bool,
+    share: float | None,
     every: int,
     threshold: float | None,
     threads: int | None,
 ) -> "Evaluation":
+    """Crops at this share of their side, or whole pictures and videos where it is None."""
     import cv2
     from rich.console import Console
     from rich.progress import Progress
 
     from edgefake.evaluate import evaluate_crops, evaluate_media
-    from edgefake_runtime import Classifier, DetectOptions, Detector
+    from edgefake_runtime import DetectOptions, Detector
 
     with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr)) as progress:
         task = progress.add_task("evaluating", total=len(samples))
@@ -77,7 +113,7 @@ def _measure(
         def done(count: int) -> None:
             progress.update(task, completed=count)
 
-        if crops:
-            return evaluate_crops(Classifier(model, threads=threads), samples, threshold=threshold, on_done=done)
+        if share is not None:
+            return evaluate_crops(classifier, samples, share=share, threshold=threshold, on_done=done)
         options = DetectOptions(every=every, threshold=threshold, threads=threads)
-        return evaluate_media(Detector(model, options=options), samples, on_done=done)
+        return evaluate_media(Detector(classifier, options=options), samples, on_done=done)

@@ -41,7 +41,39 @@ CONFIGURATIONS: dict[str, ViTConfig | CNNConfig] = {
     **_both("tiny", image_size=112, patch_size=16, dim=192, depth=8, heads=3, ffn_dim=768),
     # For tests: seconds, not hours; one hidden layer in the head.
     **_both("nano", image_size=32, patch_size=8, dim=32, depth=2, heads=2, ffn_dim=64, head=(16,)),
-    "cnn-tiny": CNNConfig(image_size=112, widths=(32, 64, 128, 192)),
+    # EfficientNetV2-S (Tan & Le 2021, table 4): 21.5 M parameters with 1000 classes.
+    "cnn-small": CNNConfig(
+        image_size=224,
+        stem=24,
+        widths=(24, 48, 64, 128, 160, 256),
+        depths=(2, 4, 4, 6, 9, 15),
+        expansions=(1, 4, 4, 4, 6, 6),
+        strides=(1, 2, 2, 2, 1, 2),
+        fused=3,
+        last=1280,
+    ),
+    # Trains on a CPU; 7x7 cells, the tokens of the tiny ViTs, whose teacher it is.
+    "cnn-tiny": CNNConfig(
+        image_size=112,
+        stem=24,
+        widths=(24, 48, 64, 128, 128),
+        depths=(2, 3, 3, 1, 2),
+        expansions=(1, 2, 3, 4, 4),
+        strides=(1, 2, 2, 2, 1),
+        fused=4,
+        last=256,
+    ),
+    # For tests: one block of each kind.
+    "cnn-nano": CNNConfig(
+        image_size=32,
+        stem=8,
+        widths=(8, 16, 24),
+        depths=(1, 1, 2),
+        expansions=(1, 2, 2),
+        strides=(1, 2, 2),
+        fused=2,
+        last=32,
+    ),
 }
 """Name -> size; ViTs have the deepfake head where nothing else is said."""
 

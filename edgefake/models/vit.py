@@ -5,12 +5,14 @@
       -> L blocks of attention and feed-forward, RMSNorm before every linear layer
       -> RMSNorm -> mean over tokens (B, D) -> head -> logits (B, classes)
 
+For distillation by hard labels one learnable token joins the patches; it has a head of its own, is no part of the mean
+and is dropped before fine-tuning (section 3.4; Touvron et al. 2021).
+
 LinViT uses nn.Linear in the encoder, BitViT BitLinear; nothing else differs.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +21,9 @@ from torch.nn import functional as F
 from edgefake_runtime.errors import UsageError
 
 from .bitlinear import BitLinear
+from .head import DEEPFAKE_HEAD, prediction_head
 
 __all__ = ["DEEPFAKE_HEAD", "RMSNorm", "ViT", "ViTConfig", "sincos_positions"]
-
-DEEPFAKE_HEAD = (192, 96, 48, 24)
-"""Widths of the hidden layers of the deepfake head (thesis section 4.3)."""
 
 NORM_EPSILON = 1e-6
 
@@ -43,6 +43,7 @@ class ViTConfig:
         head: hidden widths of the head; empty for one linear layer.
         classes: number of logits.
         dropout: in the head, between its hidden layers.
+        distillation: whether there is a distillation token with its head.
     """
 
     image_size: int
@@ -55,6 +56,7 @@ class ViTConfig:
     head: tuple[int, ...] = DEEPFAKE_HEAD
     classes: int = 2
     dropout: float = 0.2
+    distillation: bool = False
 
     def __post_init__(self) -> None:
         if self.patch_size % 2 or self.image_size % self.patch_size:
@@ -186,21 +188,6 @@ def _bit_linear(inputs: int, outputs: int) -> nn.Module:
     return BitLinear(inputs, outputs)
 
 
-def _head(config: ViTConfig) -> nn.Sequential:
-    """Linear layers with ReLU and dropout down to the classes (thesis eq. 3.21-3.23).
-
-    The hidden layers start as He et al. (2015) have it, so that five of them pass a gradient. The encoder keeps
-    PyTorch's start: with ViT's usual normal of deviation 0.02 it learned several times slower at this scale.
-    """
-    widths = (config.dim, *config.head)
-    layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        hidden = nn.Linear(inputs, outputs)
-        nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu")
-        layers += [hidden, nn.ReLU(), nn.Dropout(config.dropout)]
-    return nn.Sequential(*layers, nn.Linear(widths[-1], config.classes))
-
-
 class ViT(nn.Module):
     """LinViT or BitViT, as the configuration says.
 
@@ -208,23 +195,42 @@ class ViT(nn.Module):
     """
 
     positions: Tensor
+    distillation_token: nn.Parameter | None
+    distillation_head: nn.Linear | None
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
         self.tokenize = ShiftedPatchTokenization(config.patch_size, config.dim)
         self.register_buffer("positions", sincos_positions(config.grid, config.dim), persistent=False)
+        # PyTorch's own start: with ViT's usual normal of deviation 0.02 it learned several times slower at this scale.
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = RMSNorm(config.dim)
-        self.head = _head(config)
+        self.head = prediction_head(config.dim, config.head, classes=config.classes, dropout=config.dropout)
+        self.distillation_token = self.distillation_head = None
+        if config.distillation:
+            self.distillation_token = nn.Parameter(0.02 * torch.randn(config.dim))
+            self.distillation_head = nn.Linear(config.dim, config.classes)
 
-    def features(self, image: Tensor) -> Tensor:
-        """The encoder's tokens after the last norm: (B, 3, H, W) -> (B, N, D)."""
-        x = self.tokenize(image) + self.positions
+    def encode(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The encoder after the last norm.
+
+        Returns:
+            Tokens of the patches (B, N, D), and the distillation token (B, D) where the network has one.
+        """
+        x = self.tokenize(image) + self.positions  # eq. 3.8
+        if self.distillation_token is not None:
+            x = torch.cat([x, self.distillation_token.to(x.dtype).expand(len(x), 1, -1)], dim=1)  # (B, N + 1, D)
         for block in self.blocks:
             x = block(x)
         tokens: Tensor = self.norm(x)
-        return tokens
+        if self.distillation_token is None:
+            return tokens, None
+        return tokens[:, :-1], tokens[:, -1]
+
+    def features(self, image: Tensor) -> Tensor:
+        """The tokens of the patches: (B, 3, H, W) -> (B, N, D)."""
+        return self.encode(image)[0]
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits from tokens: (B, N, D) -> (B, classes)."""

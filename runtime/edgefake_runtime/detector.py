@@ -84,17 +84,18 @@ class Detector:
     Thread-safe: nothing is kept between calls.
 
     Args:
-        model: ONNX file made by `edgefake export`; the shipped default model when None.
-        options: how to look.
+        model: ONNX file made by `edgefake export`, or an open classifier; the shipped default model when None.
+        options: how to look; an open classifier keeps its own threads.
 
     Raises:
         ModelFileError: the model cannot be used.
         UsageError: an option out of range.
     """
 
-    def __init__(self, model: Path | str | None = None, *, options: DetectOptions | None = None) -> None:
+    def __init__(self, model: Path | str | Classifier | None = None, *, options: DetectOptions | None = None) -> None:
         self.options = options or DetectOptions()
-        self.classifier = Classifier(model, threads=self.options.threads)
+        threads = self.options.threads
+        self.classifier = model if isinstance(model, Classifier) else Classifier(model, threads=threads)
         self.operating_point = OperatingPoint.of(self.classifier.metadata, self.options.threshold)
         self._faces = FaceDetector(threads=self.options.threads)
 

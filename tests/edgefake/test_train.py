@@ -2,40 +2,25 @@
 
 import csv
 import json
-import math
 import shutil
 
-import cv2
 import numpy as np
 import pytest
 import torch
 
 from edgefake.artefact import model_metadata
 from edgefake.checkpoint import load_checkpoint
-from edgefake.data import CropDataset, augment, to_input
-from edgefake.distill import Distiller
+from edgefake.config import TrainConfig, read_config
+from edgefake.data import PictureDataset, View, to_input
+from edgefake.engine import Engine, Events
 from edgefake.manifest import read_manifest
-from edgefake.models import build
-from edgefake.train import TrainConfig, Trainer, learning_rate, predict, train
+from edgefake.predict import predict
+from edgefake.tasks import make_task
+from edgefake.train import train
 from edgefake_runtime.crops import normalize
-from edgefake_runtime.errors import InputError, UsageError
+from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
-
-def write_crops(folder, count=96):
-    """Reals are smooth gradients, fakes the same with a disk in the middle: separable, but not by the mean colour."""
-    random = np.random.default_rng(0)
-    rows = []
-    for index in range(count):
-        fake = index % 2
-        y, x = np.mgrid[0:48, 0:48]
-        image = 60 + 2 * (x * random.uniform(0.2, 1) + y * random.uniform(0.2, 1))[..., None] + random.uniform(0, 40, 3)
-        image = image + (60 * fake * ((x - 24) ** 2 + (y - 24) ** 2 < 150))[..., None]
-        name = f"{index}.png"
-        cv2.imwrite(str(folder / name), np.clip(image, 0, 255).astype(np.uint8))
-        rows.append((name, "fake" if fake else "real", "train" if index < count * 3 // 4 else "val"))
-    with (folder / "manifest.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("file", "label", "split"), *rows])
-    return folder / "manifest.csv"
+from .crops import settings, write_classes, write_crops
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +28,25 @@ def manifest(tmp_path_factory):
     return write_crops(tmp_path_factory.mktemp("crops"))
 
 
-def config(manifest, out, **changes):
-    values = {"model": "bitvit-nano", "epochs": 15, "batch": 12, "lr": 3e-3, "workers": 0, "crop_margin": 0.1}
-    return TrainConfig(data=manifest, out=out, **(values | changes))
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A BitViT pretrained on three classes, with a distillation token and a teacher of the same classes."""
+    folder = tmp_path_factory.mktemp("pretrained")
+    data = write_classes(folder / "pictures")
+    train(settings(data, folder / "teacher", "pretrain", epochs=1, batch=8, accumulate=1, model="linvit-nano"))
+    teacher = folder / "teacher" / "last"
+    train(settings(data, folder / "run", "pretrain", epochs=2, batch=8, accumulate=2, teacher=str(teacher)))
+    return folder / "run" / "last"
 
 
 def test_a_bitvit_learns_and_its_checkpoint_gives_the_reported_auc(manifest, tmp_path):
-    reports = train(config(manifest, tmp_path / "run"))
-    assert len(reports) == 15
-    assert reports[-1].train_loss < 0.6 * reports[0].train_loss
+    reports = train(settings(manifest, tmp_path / "run", epochs=25))
+    assert len(reports) == 25
+    assert reports[-1].train_loss < 0.7 * reports[0].train_loss
     assert max(r.val_auc for r in reports) > 0.9
     best = load_checkpoint(tmp_path / "run" / "best")
     samples = read_manifest(manifest, split="val")
-    logits = predict(best.network, CropDataset(samples, 32, augmented=False))
+    logits = predict(best.network, PictureDataset(samples, View(32)))
     order = np.argsort(logits[:, 1] - logits[:, 0])
     labels = np.array([s.fake for s in samples])[order]
     ranks = np.arange(1, len(labels) + 1)[labels]
@@ -65,8 +56,24 @@ def test_a_bitvit_learns_and_its_checkpoint_gives_the_reported_auc(manifest, tmp
     assert [float(row["val_auc"]) for row in rows] == [r.val_auc for r in reports]
 
 
+def test_a_run_leaves_its_settings_curves_and_events(manifest, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    seen = []
+    events = Events(start=lambda total, done: seen.append((total, done)), pictures=seen.append, epoch=seen.append)
+    reports = train(settings(manifest, tmp_path, epochs=2), events=events)
+    assert seen[0] == (2 * 72, 0)
+    assert seen.count(12) == 12
+    assert seen[-1] == reports[-1]
+    assert TrainConfig.of("train", read_config(tmp_path / "config.toml")) == settings(manifest, tmp_path, epochs=2)
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    board = EventAccumulator(str(tmp_path / "events")).Reload()
+    assert [s.step for s in board.Scalars("train/loss")] == list(range(1, 13))
+    assert [s.value for s in board.Scalars("validation/auc")] == pytest.approx([r.val_auc for r in reports])
+
+
 def test_the_checkpoint_carries_its_preprocessing_and_no_path(manifest, tmp_path):
-    train(config(manifest, tmp_path / "run", epochs=1))
+    train(settings(manifest, tmp_path / "run", epochs=1))
     text = (tmp_path / "run" / "last" / "config.json").read_text()
     assert str(tmp_path) not in text
     assert json.loads(text)["metadata"]["recipe"]["model"] == "bitvit-nano"
@@ -76,39 +83,10 @@ def test_the_checkpoint_carries_its_preprocessing_and_no_path(manifest, tmp_path
 
 def test_equal_seeds_give_equal_weights(manifest, tmp_path):
     states = []
-    for name in ("a", "b"):
-        train(config(manifest, tmp_path / name, epochs=1))
+    for name, workers in (("a", 0), ("b", 1)):
+        train(settings(manifest, tmp_path / name, epochs=1, workers=workers))
         states.append(load_checkpoint(tmp_path / name / "last").network.state_dict())
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-
-
-def test_distillation_learns_the_teachers_map(manifest, tmp_path):
-    teacher = build("cnn-tiny", image_size=32)
-    student = build("bitvit-nano", patch_size=16)
-    distiller = Distiller(student, teacher)
-    images = torch.randn(8, 3, 32, 32)
-    optimizer = torch.optim.Adam([*student.parameters(), *distiller.project.parameters()], lr=3e-3)
-    before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    losses = []
-    for _ in range(40):
-        features = student.features(images)
-        loss = distiller(images, features, student.classify(features))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.5 * losses[0]
-    assert all(torch.equal(before[k], v) for k, v in teacher.state_dict().items())
-    with pytest.raises(UsageError, match="cells"):
-        Distiller(build("bitvit-nano"), teacher)
-
-
-def test_learning_rate_rises_and_falls():
-    rates = [learning_rate(step, steps=100, warmup=0.1) for step in range(100)]
-    assert rates[:10] == pytest.approx([0.1 * k for k in range(1, 11)])
-    assert rates[10] == 1
-    assert rates[55] == pytest.approx(0.5)
-    assert rates[99] == pytest.approx(0.5 * (1 + math.cos(math.pi * 89 / 90)))
 
 
 def test_training_and_runtime_normalize_alike():
@@ -118,38 +96,130 @@ def test_training_and_runtime_normalize_alike():
     assert np.abs(ours - theirs).max() < 1e-5
 
 
-def test_augmentation_is_a_function_of_its_random_numbers():
-    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    views = [augment(image, 24, np.random.default_rng(seed)) for seed in (1, 1, 2)]
-    assert views[0].shape == (24, 24, 3)
-    assert np.array_equal(views[0], views[1])
-    assert not np.array_equal(views[0], views[2])
+def test_pretraining_learns_classes_and_is_no_detector_yet(pretrained):
+    checkpoint = load_checkpoint(pretrained)
+    config = checkpoint.network.config
+    assert (config.classes, config.head, config.distillation) == (3, (), True)
+    assert checkpoint.metadata["labels"] == ["n00000000", "n00000001", "n00000002"]
+    assert checkpoint.metadata["epochs"][-1]["val_auc"] is None
+    with pytest.raises(ModelFileError, match="got 3 classes; fine-tune it first"):
+        model_metadata(checkpoint, bits=2)
+
+
+def test_colours_are_learned_from_folders(tmp_path):
+    data = write_classes(tmp_path / "pictures")
+    reports = train(
+        settings(data, tmp_path / "run", "pretrain", epochs=8, batch=12, accumulate=1, randaugment=0, mixup=0.0)
+    )
+    assert reports[-1].val_accuracy == 1
+
+
+def test_finetuning_trains_the_last_blocks_and_the_head_alone(manifest, pretrained, tmp_path):
+    train(settings(manifest, tmp_path, "finetune", init=pretrained, train_blocks=1, epochs=2))
+    before = load_checkpoint(pretrained).network.state_dict()
+    tuned = load_checkpoint(tmp_path / "last")
+    after = tuned.network.state_dict()
+    assert (tuned.network.config.head, tuned.network.config.dropout) == ((192, 96, 48, 24), 0.2)
+    assert not any(key.startswith("distillation") for key in after)
+    for key in after:
+        if key.startswith(("tokenize.", "blocks.0.")):
+            assert torch.equal(before[key], after[key]), key
+        elif key.startswith("blocks.1.") and after[key].ndim == 2:
+            assert not torch.equal(before[key], after[key]), key
+    # The network saw the middle 7/8 of a crop of 1.2 box sides, so the runtime cuts 1.05.
+    assert model_metadata(tuned, bits=2).crop.margin == pytest.approx((0.875 * 1.2 - 1) / 2)
+
+
+def test_finetuning_needs_a_pretrained_network(manifest, pretrained, tmp_path):
+    with pytest.raises(UsageError, match="expected the checkpoint of a pretrained network, got none"):
+        train(settings(manifest, tmp_path, "finetune", train_blocks=1))
+    with pytest.raises(UsageError, match="at most the 2 blocks of the network, got 6"):
+        train(settings(manifest, tmp_path, "finetune", init=pretrained))
+    with pytest.raises(UsageError, match="expected a checkpoint of linvit-nano, got one of bitvit-nano"):
+        train(settings(manifest, tmp_path, "finetune", init=pretrained, model="linvit-nano"))
+
+
+def test_a_frozen_cnn_keeps_its_batch_statistics(manifest, tmp_path):
+    train(settings(manifest, tmp_path / "a", model="cnn-nano", epochs=1))
+    before = load_checkpoint(tmp_path / "a" / "last").network.state_dict()
+    train(settings(manifest, tmp_path / "b", "finetune", init=tmp_path / "a" / "last", train_blocks=1, epochs=1))
+    after = load_checkpoint(tmp_path / "b" / "last").network.state_dict()
+    moved = {key for key in before if key in after and before[key].shape == after[key].shape}
+    moved = {key for key in moved if not torch.equal(before[key], after[key])}
+    assert any("running_mean" in key for key in moved)
+    assert not any(key.startswith(("stem.", "blocks.0.")) for key in moved)
+
+
+def test_the_average_of_the_weights_is_what_is_kept(manifest, tmp_path):
+    """Of two steps: the average starts as the weights after the first, then is d of itself and 1 - d of the second."""
+    weights = []
+    for name, epochs, ema in (("a", 1, 0.0), ("b", 2, 0.0), ("c", 2, 0.75)):
+        train(settings(manifest, tmp_path / name, epochs=epochs, batch=72, t_max=9.0, ema=ema))
+        weights.append(load_checkpoint(tmp_path / name / "last").network.state_dict())
+    first, second, average = weights
+    for key in first:
+        assert torch.allclose(average[key], 0.75 * first[key] + 0.25 * second[key], atol=1e-6), key
+    assert not all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize(("workers", "strict"), [(0, True), (1, True), (1, False)])
+def test_a_corrupt_picture_is_counted_or_named(tmp_path, workers, strict):
+    broken = write_crops(tmp_path)
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    run = settings(broken, tmp_path / "run", epochs=1, workers=workers, strict=strict)
+    if not strict:
+        assert train(run)[0].unreadable == 1
+        return
+    with pytest.raises(InputError, match=r"2\.png \(manifest line 4\)") as caught:
+        train(run)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_nothing_readable_is_an_error(tmp_path):
+    broken = write_crops(tmp_path)
+    for path in tmp_path.glob("*.png"):
+        path.write_bytes(b"no picture")
+    with pytest.raises(InputError, match="expected a readable picture among 12, got none"):
+        train(settings(broken, tmp_path / "run", epochs=1))
+
+
+def test_a_loss_that_is_not_finite_names_its_step_and_keeps_what_was(manifest, tmp_path, monkeypatch):
+    """A weight that becomes NaN in the second epoch: what the first one left stays."""
+    learn = Engine._one_step
+
+    def poisoned(engine, parts):
+        if engine.step == 9:
+            with torch.no_grad():
+                engine.raw.network.blocks[0].feed_forward.fc1.weight[0, 0] = float("nan")
+        learn(engine, parts)
+
+    monkeypatch.setattr(Engine, "_one_step", poisoned)
+    with pytest.raises(InputError, match=r"step 10 \(epoch 2\): expected a finite (loss|gradient), got nan"):
+        train(settings(manifest, tmp_path, epochs=3))
+    kept = load_checkpoint(tmp_path / "last")
+    assert len(kept.metadata["epochs"]) == 1
+    assert all(torch.isfinite(v).all() for v in kept.network.state_dict().values())
 
 
 def test_bad_data_and_settings_are_named(manifest, tmp_path):
-    broken = write_crops(tmp_path)
-    (tmp_path / "2.png").write_bytes(b"no picture")
-    for workers in (0, 1):
-        with pytest.raises(InputError, match=r"2\.png \(manifest line 4\)") as caught:
-            train(config(broken, tmp_path / "run", epochs=1, workers=workers))
-        assert len(str(caught.value).splitlines()) == 1
-    with pytest.raises(InputError, match="the loss became"):
-        train(config(manifest, tmp_path / "nan", epochs=3, lr=1e30))
     with pytest.raises(UsageError, match="bitvit-s16"):
-        train(config(manifest, tmp_path / "x", model="resnet"))
-    with pytest.raises(UsageError, match="epochs"):
-        config(manifest, tmp_path, epochs=0)
-    with pytest.raises(UsageError, match="precision"):
-        config(manifest, tmp_path, precision="int8")
+        train(settings(manifest, tmp_path / "x", model="resnet"))
+    with pytest.raises(UsageError, match="expected the name of a configuration"):
+        train(settings(manifest, tmp_path / "x", model=""))
     with pytest.raises(InputError, match="expected faces in the crops"):
-        train(config(manifest, tmp_path / "y", crop_margin=None))
+        train(settings(manifest, tmp_path / "y", crop_margin=None))
+    with pytest.raises(UsageError, match="expected at least 100 pictures to share out, got 72"):
+        train(settings(manifest, tmp_path / "z", batch=200, accumulate=100))
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="float16 needs a GPU"):
+            train(settings(manifest, tmp_path / "f", precision="float16"))
 
 
 def test_going_on_from_another_architecture_is_refused(manifest, tmp_path):
-    train(config(manifest, tmp_path / "a", epochs=1))
-    train(config(manifest, tmp_path / "b", epochs=1, model="linvit-nano", init=tmp_path / "a" / "last"))
+    train(settings(manifest, tmp_path / "a", epochs=1))
+    train(settings(manifest, tmp_path / "b", epochs=1, model="linvit-nano", init=tmp_path / "a" / "last"))
     with pytest.raises(UsageError, match="those of bitvit-nano"):
-        train(config(manifest, tmp_path / "c", epochs=1, model="cnn-tiny", init=tmp_path / "a" / "last"))
+        train(settings(manifest, tmp_path / "c", epochs=1, model="cnn-nano", init=tmp_path / "a" / "last"))
 
 
 def test_what_would_fail_after_hours_is_refused_at_once(manifest, tmp_path):
@@ -157,44 +227,56 @@ def test_what_would_fail_after_hours_is_refused_at_once(manifest, tmp_path):
     one_class = manifest.parent / "one.csv"
     one_class.write_text("\n".join(row for row in rows if not row.endswith("real,val")))
     with pytest.raises(InputError, match="both classes in val, got 12 fake of 12"):
-        train(config(one_class, tmp_path / "a"))
+        train(settings(one_class, tmp_path / "a"))
     shared = manifest.parent / "shared.csv"
     shared.write_text("\n".join([rows[0] + ",group"] + [row + ",same" for row in rows[1:]]))
     with pytest.raises(InputError, match="1 in both, such as same"):
-        train(config(shared, tmp_path / "a"))
+        train(settings(shared, tmp_path / "a"))
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="folder that can be written"):
-        train(config(manifest, tmp_path / "file"))
-    with pytest.raises(UsageError, match="seed"):
-        config(manifest, tmp_path, seed=-1)
-    with pytest.raises(UsageError, match="crop margin"):
-        config(manifest, tmp_path, crop_margin=50.0)
+        train(settings(manifest, tmp_path / "file"))
+
+
+def test_an_earlier_run_is_not_mixed_with(manifest, tmp_path):
+    train(settings(manifest, tmp_path, epochs=1))
+    with pytest.raises(UsageError, match="--resume goes on, --force replaces"):
+        train(settings(manifest, tmp_path, epochs=1))
+    assert len(train(settings(manifest, tmp_path, epochs=1), force=True)) == 1
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_teacher_adds_to_the_loss_of_a_run(manifest, tmp_path, precision):
-    """A student at the teacher's own size, so that the grids fit."""
-    train(config(manifest, tmp_path / "teacher", epochs=1))
-    alone = train(config(manifest, tmp_path / "alone", epochs=1, precision=precision))
-    taught = train(
-        config(manifest, tmp_path / "s", epochs=1, precision=precision, teacher=tmp_path / "teacher" / "last")
-    )
-    assert taught[0].train_loss > alone[0].train_loss + 0.1  # the map's share, 2 smooth L1 of unit deviation
+@pytest.mark.parametrize("forms", ["dense", "soft,dense", "hard", "soft"])
+def test_a_teacher_changes_the_run(manifest, tmp_path, precision, forms):
+    train(settings(manifest, tmp_path / "teacher", epochs=1))
+    teacher = str(tmp_path / "teacher" / "last")
+    alone = train(settings(manifest, tmp_path / "alone", epochs=1, precision=precision))
+    taught = train(settings(manifest, tmp_path / "s", epochs=1, precision=precision, teacher=teacher, distill=forms))
+    assert taught[0].train_loss != alone[0].train_loss
     recipe = load_checkpoint(tmp_path / "s" / "last").metadata["recipe"]
-    assert (recipe["teacher"], recipe["precision"]) == ("last", precision)
+    assert (recipe["teacher"], recipe["precision"], recipe["distill"]) == ("last", precision, forms)
+
+
+def test_hard_distillation_of_a_cnn_is_refused(manifest, tmp_path):
+    train(settings(manifest, tmp_path / "teacher", epochs=1))
+    run = settings(
+        manifest, tmp_path / "s", model="cnn-nano", teacher=str(tmp_path / "teacher" / "last"), distill="hard"
+    )
+    with pytest.raises(UsageError, match="cnn-nano: expected a ViT for hard distillation"):
+        train(run)
 
 
 def test_weight_decay_shrinks_matrices_alone(manifest, tmp_path):
-    trainer = Trainer(config(manifest, tmp_path, weight_decay=0.5), *[read_manifest(manifest)] * 2)
-    decays = [
-        (group["weight_decay"], {p.ndim > 1 for p in group["params"]}) for group in trainer.optimizer.param_groups
+    run = settings(manifest, tmp_path, weight_decay=0.5)
+    groups = Engine(make_task(run), run).optimizer_raw.param_groups
+    assert [(group["weight_decay"], {p.ndim > 1 for p in group["params"]}) for group in groups] == [
+        (0.5, {True}),
+        (0.0, {False}),
     ]
-    assert decays == [(0.5, {True}), (0.0, {False})]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
 def test_compiled_training_gives_the_same_losses(manifest, tmp_path):
-    plain = train(config(manifest, tmp_path / "a", epochs=2))
-    compiled = train(config(manifest, tmp_path / "b", epochs=2, compile=True))
+    plain = train(settings(manifest, tmp_path / "a", epochs=2))
+    compiled = train(settings(manifest, tmp_path / "b", epochs=2, compile=True))
     assert [r.train_loss for r in compiled] == pytest.approx([r.train_loss for r in plain], rel=0.02)

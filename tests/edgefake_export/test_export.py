@@ -50,7 +50,9 @@ def metadata(name: str, bits: int) -> ModelMetadata:
     )
 
 
-@pytest.mark.parametrize(("name", "bits"), [("bitvit-nano", 2), ("bitvit-nano", 32), ("linvit-nano", 32)])
+@pytest.mark.parametrize(
+    ("name", "bits"), [("bitvit-nano", 2), ("bitvit-nano", 32), ("linvit-nano", 32), ("cnn-nano", 32)]
+)
 def test_report_says_what_is_in_the_file(name: str, bits: int, tmp_path: Path) -> None:
     out, about = tmp_path / "model.onnx", metadata(name, bits)
     report = export_onnx(checkpoint(name), out, bits=bits, metadata=about, crops=sample_crops(32))

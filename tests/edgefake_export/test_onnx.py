@@ -109,7 +109,8 @@ def test_mixed_network_agrees_at_any_batch(bits: int, batch: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "bits"), [("bitvit-nano", 2), ("bitvit-nano", 32), ("linvit-nano", 32), ("cnn-tiny", 32)]
+    ("name", "bits"),
+    [("bitvit-nano", 2), ("bitvit-nano", 32), ("linvit-nano", 32), ("cnn-nano", 32), ("cnn-tiny", 32)],
 )
 def test_networks_agree_with_torch(name: str, bits: int) -> None:
     network, model = exported(name, bits)
@@ -142,6 +143,19 @@ def test_no_weight_is_stored_twice(name: str) -> None:
     buffers = sum(b.numel() for b in network.buffers() if b.is_floating_point())
     floats = sum(p.numel() for p in network.parameters()) + buffers
     assert sum(numpy_helper.to_array(w).size for w in model.graph.initializer) <= floats + 200
+
+
+def test_runtime_folds_batchnorm_into_the_convolutions(tmp_path: Path) -> None:
+    network, model = exported("cnn-nano", 32)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    operators = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert "BatchNormalization" not in operators
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
+    assert sum(operator.endswith("Conv") for operator in operators) == convolutions
 
 
 def test_runtime_folds_the_cast_and_keeps_integer_products(tmp_path: Path) -> None:

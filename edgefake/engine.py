@@ -289,8 +289,8 @@ class Engine:
 
     def _inputs(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         if not batch.readable.any():
-            lines = [self.task.train.samples[self.task.train.entries[i].sample].path for i in batch.indices.tolist()]
-            raise InputError(f"expected a readable picture among {len(lines)}, got none; the first is {lines[0]}")
+            first = self.task.train.path(int(batch.indices[0]))
+            raise InputError(f"expected a readable picture among {len(batch.indices)}, got none; the first is {first}")
         device = self.accelerator.device
         images = to_input(batch.images[batch.readable].to(device))
         targets = one_hot(batch.labels[batch.readable], len(self.task.train.classes)).to(device)

@@ -37,9 +37,9 @@ class Evaluation:
     scores: NDArray[np.float64]
     problems: tuple[str, ...]
 
-    def to_json(self) -> str:
-        """The metrics as JSON, indented by two."""
-        return json.dumps(asdict(self.metrics), indent=2, allow_nan=False)
+    def to_json(self, *, model: str, split: str | None) -> str:
+        """What was measured and the metrics as JSON, indented by two; `split` is null for all rows of a manifest."""
+        return json.dumps({"model": model, "split": split} | asdict(self.metrics), indent=2, allow_nan=False)
 
 
 def _evaluation(

@@ -1,7 +1,8 @@
 """Pictures of any number of classes: folders in ImageNet's layout, or a manifest."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,14 +10,14 @@ from edgefake_runtime.errors import InputError
 
 from .manifest import Sample, read_manifest
 
-__all__ = ["PICTURES", "ClassData", "read_classes"]
+__all__ = ["PICTURES", "ClassData", "read_classes", "read_split"]
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """Ends of the names that count as pictures, in any case."""
 
 SPLITS = ("train", "val")
 
-LAYOUT = "train/<class>/*.jpg and val/<class>/*.jpg"
+COLUMNS = ("file", "label", "split")
 
 NAMED = 3
 """How many names an error message lists."""
@@ -50,17 +51,46 @@ def read_classes(path: Path) -> ClassData:
         InputError: another layout, a class without pictures, a class of val that train lacks, fewer than two
             classes, or unreadable.
     """
-    try:
+    with _readable(path, SPLITS):
         if path.is_dir():
-            train, val = (_read_split(path, split) for split in SPLITS)
-        elif path.exists():
-            rows = read_manifest(path, labels=None, required=("file", "label", "split"))
-            train, val = ([sample for sample in rows if sample.split == split] for split in SPLITS)
+            train, val = (_list_split(path, split, SPLITS) for split in SPLITS)
         else:
-            raise InputError(f"{path}: expected a folder with {LAYOUT}, or a manifest (CSV); got nothing there")
+            rows = read_manifest(path, labels=None, required=COLUMNS)
+            train, val = ([sample for sample in rows if sample.split == split] for split in SPLITS)
+    return _checked(path, train, val)
+
+
+def read_split(path: Path, split: str) -> list[Sample]:
+    """List the pictures of one split alone, as `read_classes` does; the other one need not be there.
+
+    Args:
+        path: the folder that holds `<split>/<class>/`, or a CSV with the columns file, label, split.
+        split: such as val.
+
+    Raises:
+        InputError: another layout, a class without pictures, nothing in the split, or unreadable.
+    """
+    with _readable(path, (split,)):
+        if not path.is_dir():
+            return read_manifest(path, split=split, labels=None, required=COLUMNS)
+        samples = _list_split(path, split, (split,))
+    if not samples:
+        raise InputError(f"{path}: expected pictures in {split}, got none")
+    return samples
+
+
+@contextmanager
+def _readable(path: Path, wanted: Sequence[str]) -> Iterator[None]:
+    try:
+        if not path.exists():
+            raise InputError(f"{path}: expected a folder with {_layout(wanted)}, or a manifest (CSV); got nothing")
+        yield
     except OSError as error:
         raise InputError(f"{error.filename or path}: expected a folder to read, got: {error.strerror}") from error
-    return _checked(path, train, val)
+
+
+def _layout(wanted: Sequence[str]) -> str:
+    return " and ".join(f"{split}/<class>/*.jpg" for split in wanted)
 
 
 def _checked(path: Path, train: list[Sample], val: list[Sample]) -> ClassData:
@@ -79,10 +109,11 @@ def _checked(path: Path, train: list[Sample], val: list[Sample]) -> ClassData:
     return ClassData(tuple(classes), train, val)
 
 
-def _read_split(root: Path, split: str) -> list[Sample]:
+def _list_split(root: Path, split: str, wanted: Sequence[str]) -> list[Sample]:
+    """The pictures of a split, where these are wanted."""
     folder = root / split
     if not folder.is_dir():
-        raise InputError(_wrong_layout(root, split))
+        raise InputError(_wrong_layout(root, split, wanted))
     entries = _entries(folder)
     loose = [entry.name for entry in entries if _is_picture(entry)]
     if loose:
@@ -110,13 +141,15 @@ def _sample(root: Path, name: str, split: str, label: str) -> Sample:
     return Sample(path=root / name, label=label, split=split, group=name, line=0)
 
 
-def _wrong_layout(root: Path, split: str) -> str:
+def _wrong_layout(root: Path, split: str, wanted: Sequence[str]) -> str:
     folders = [entry.name for entry in _entries(root) if entry.is_dir()]
-    got = f"{root}: expected {LAYOUT}, got no folder {split}"
+    got = f"{root}: expected {_layout(wanted)}, got no folder {split}"
     if not folders:
         return f"{got} and no other"
     if set(folders) & set(SPLITS):
         return f"{got}, only {_some(folders)}; add it, with a folder for each class"
+    if len(wanted) == 1:
+        return f"{got} but {_some(folders)}; name the folder that holds {split}, not {split} itself"
     return (
         f"{got} but {_some(folders)}; if those are the classes, move most pictures of each to "
         f"{root / 'train'}/<class>/ and the others to {root / 'val'}/<class>/"

@@ -1,31 +1,26 @@
 """The thesis' tables from checkpoints: quantization (table 4.2) and detection by model and data set (table 4.3).
 
-Crops are decoded once and kept as bytes; every row of a table is scored on the same ones. Accuracy is taken at 0.5 of
-the softmax of the raw logits, that is at the larger one, without calibration.
+Accuracy counts the largest of the raw logits: top-1, and for a detector 0.5 of their softmax, without calibration.
 """
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from edgefake_runtime.crops import normalize, resize
-from edgefake_runtime.errors import ModelFileError, UsageError
-from edgefake_runtime.metadata import ModelMetadata
+from edgefake_runtime.metadata import Crop
 
-from .crop_rule import centre, centre_share, read_crop_rule
-from .data import read_crop
-from .manifest import Sample, read_manifest
+from .candidates import Candidate
+from .compare import Scores, compare
+from .manifest import Sample
 from .metrics import auc, bootstrap_auc
 from .models import Network
 from .ptq import PTQConfig, quantize, weight_bytes
-from .torch_classifier import TorchClassifier
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,38 +29,33 @@ if TYPE_CHECKING:
 __all__ = [
     "FILES",
     "FinetuneRow",
-    "LabelledCrops",
     "PTQRow",
     "Rows",
-    "finetune_row",
-    "margins",
+    "finetune_rows",
     "markdown",
-    "names_of",
     "plot_finetune",
     "plot_ptq",
     "ptq_plan",
-    "ptq_row",
-    "read_crops",
-    "select",
+    "ptq_rows",
     "write_table",
 ]
 
 FILES = ("table.md", "table.csv", "table.png")
 """What a table leaves in its folder."""
 
-BATCH = 64
 FLOAT_BITS, TERNARY_BITS, TERNARY_ACTIVATION_BITS = 32, 2, 8
 
-MAX_BYTES = 4 * 2**30
-"""Of decoded crops in memory; more are refused."""
-
-Crops = NDArray[np.uint8]
 Rows = Sequence["PTQRow"] | Sequence["FinetuneRow"]
+Plan = Sequence[tuple[Candidate, PTQConfig | None]]
 
 
 @dataclass(frozen=True)
 class PTQRow:
-    """A row of table 4.2; `method` is "-" for a network as it was trained, `auc` None where one class is missing."""
+    """A row of table 4.2.
+
+    `method` is "-" for a network as it was trained; `auc` None for classes other than real and fake, and where one of
+    these is missing.
+    """
 
     model: str
     method: str
@@ -89,112 +79,15 @@ class FinetuneRow:
     auc_high: float | None
 
 
-@dataclass(frozen=True)
-class LabelledCrops:
-    """Decoded crops of one manifest.
-
-    Attributes:
-        labels: (n,), True for fake.
-        groups: n identity groups.
-        images: (n, size, size, 3) RGB, by classifier; those that see the same share one array.
-    """
-
-    labels: NDArray[np.bool_]
-    groups: tuple[str, ...]
-    images: Mapping[Path, Crops]
+def _fakes(samples: Sequence[Sample]) -> NDArray[np.bool_]:
+    return np.array([sample.fake for sample in samples], dtype=np.bool_)
 
 
-def select(manifest: Path, *, split: str | None, limit: int | None) -> list[Sample]:
-    """Rows of a manifest; with a limit as many, drawn with a fixed seed: an even step may hit one class alone.
-
-    Raises:
-        InputError: unreadable, or nothing in the split.
-    """
-    samples = read_manifest(manifest, split=split)
-    if limit is None or limit >= len(samples):
-        return samples
-    chosen = np.random.default_rng(0).permutation(len(samples))[:limit]
-    return [samples[index] for index in sorted(chosen)]
-
-
-def read_crops(
-    samples: Sequence[Sample],
-    classifiers: Sequence[TorchClassifier],
-    *,
-    manifest: Path,
-    on_done: Callable[[int], None] = lambda count: None,
-) -> LabelledCrops:
-    """Decode each crop once, and resize it for every classifier.
-
-    Where `crop.json` lies beside the manifest, a classifier of a narrower crop sees the centre that it was trained on.
-
-    Args:
-        samples: of the manifest.
-        classifiers: who will look.
-        manifest: the file.
-        on_done: told of one more crop each time.
-
-    Raises:
-        InputError: a crop that cannot be read.
-        UsageError: more crops than fit in memory.
-    """
-    rule = read_crop_rule(manifest)
-    views = {
-        c.path: (c.metadata.input_size, 1.0 if rule is None else centre_share(c.metadata.crop, rule))
-        for c in classifiers
-    }
-    total = sum(3 * size * size for size, _ in set(views.values())) * len(samples)
-    if total > MAX_BYTES:
-        raise UsageError(
-            f"{manifest}: expected crops of up to {MAX_BYTES >> 30} GiB, got {total / 2**30:.1f}; --limit takes fewer"
-        )
-    images = {view: np.empty((len(samples), view[0], view[0], 3), np.uint8) for view in set(views.values())}
-    for index, sample in enumerate(samples):
-        picture = read_crop(sample)
-        for (size, share), array in images.items():
-            array[index] = resize(np.ascontiguousarray(centre(picture, share)), size)
-        on_done(1)
-    return LabelledCrops(
-        labels=np.array([sample.fake for sample in samples], dtype=np.bool_),
-        groups=tuple(sample.group for sample in samples),
-        images={path: images[view] for path, view in views.items()},
-    )
-
-
-def margins(
-    network: Network, crops: Crops, metadata: ModelMetadata, *, on_done: Callable[[int], None] = lambda count: None
-) -> NDArray[np.float64]:
-    """Logit of fake minus logit of real: (n, size, size, 3) -> (n,).
-
-    Raises:
-        ModelFileError: the network gives what is no number.
-    """
-    found = [np.zeros(0)]
-    for start in range(0, len(crops), BATCH):
-        batch = normalize(crops[start : start + BATCH], metadata.mean, metadata.std)
-        with torch.inference_mode():
-            logits = network(torch.from_numpy(batch)).double().numpy()
-        found.append(logits[:, 1] - logits[:, 0])
-        on_done(len(batch))
-    result: NDArray[np.float64] = np.concatenate(found)
-    if not np.isfinite(result).all():
-        raise ModelFileError(f"{metadata.name}: expected finite logits, got NaN or infinity; train it again")
-    return result
-
-
-def _scores(values: NDArray[np.float64], labels: NDArray[np.bool_]) -> tuple[float, float | None]:
-    """Accuracy of the larger logit (of real, where they are equal), and AUC where both classes are there."""
+def _auc(scores: Scores, samples: Sequence[Sample]) -> float | None:
+    """Of a detector, where both classes are there."""
+    labels = _fakes(samples)
     both = 0 < labels.sum() < labels.size
-    return float(((values > 0) == labels).mean()), auc(labels, values) if both else None
-
-
-def names_of(classifiers: Sequence[TorchClassifier]) -> dict[Path, str]:
-    """What rows call each classifier: its name, with its folder where two have the same."""
-    names = [c.metadata.name for c in classifiers]
-    return {
-        c.path: name if names.count(name) == 1 else f"{name} ({c.path})"
-        for c, name in zip(classifiers, names, strict=True)
-    }
+    return None if scores.margins is None or not both else auc(labels, scores.margins)
 
 
 def _ternary(network: Network) -> bool:
@@ -202,47 +95,77 @@ def _ternary(network: Network) -> bool:
 
 
 def ptq_plan(
-    classifiers: Sequence[TorchClassifier], configs: Sequence[PTQConfig]
-) -> list[tuple[TorchClassifier, PTQConfig | None]]:
+    candidates: Sequence[Candidate], configs: Sequence[PTQConfig]
+) -> list[tuple[Candidate, PTQConfig | None]]:
     """The rows of table 4.2: every network as it is, then the float ones quantized in each way."""
-    plan: list[tuple[TorchClassifier, PTQConfig | None]] = [(classifier, None) for classifier in classifiers]
-    return plan + [(c, config) for c in classifiers if not _ternary(c.network) for config in configs]
+    plan: list[tuple[Candidate, PTQConfig | None]] = [(candidate, None) for candidate in candidates]
+    return plan + [(c, config) for c in candidates if not _ternary(c.network) for config in configs]
 
 
-def ptq_row(
-    classifier: TorchClassifier,
-    config: PTQConfig | None,
-    crops: LabelledCrops,
+def ptq_rows(
+    plan: Plan,
+    samples: Sequence[Sample],
     *,
-    name: str,
+    rule: Crop | None = None,
     on_done: Callable[[int], None] = lambda count: None,
-) -> PTQRow:
-    """Score one network, quantized or as it is (thesis table 4.2)."""
-    network = classifier.network if config is None else quantize(classifier.network, config)
-    values = margins(network, crops.images[classifier.path], classifier.metadata, on_done=on_done)
-    accuracy, area = _scores(values, crops.labels)
+) -> list[PTQRow]:
+    """Score networks, quantized or as they are (thesis table 4.2); all of them stay in memory meanwhile.
+
+    Args:
+        plan: as of `ptq_plan`.
+        samples: pictures of the networks' classes.
+        rule: how face crops were cut, where that is known.
+        on_done: told of pictures as a row is done with them.
+
+    Raises:
+        InputError: a picture that cannot be read, or a network that gives what is no number.
+    """
+    entrants = [(c, c.network if config is None else quantize(c.network, config)) for c, config in plan]
+    found = compare(entrants, samples, rule=rule, on_done=on_done)
+    return [_ptq_row(c, config, scores, samples) for (c, config), scores in zip(plan, found, strict=True)]
+
+
+def _ptq_row(candidate: Candidate, config: PTQConfig | None, scores: Scores, samples: Sequence[Sample]) -> PTQRow:
     if config is not None:
         method, bits = config.method, (config.weight_bits, config.activation_bits)
-    elif _ternary(classifier.network):
+    elif _ternary(candidate.network):
         method, bits = "-", (TERNARY_BITS, TERNARY_ACTIVATION_BITS)
     else:
         method, bits = "-", (FLOAT_BITS, FLOAT_BITS)
-    return PTQRow(name, method, *bits, accuracy, area, weight_bytes(classifier.network, config))
+    area, size = _auc(scores, samples), weight_bytes(candidate.network, config)
+    return PTQRow(candidate.name, method, *bits, scores.accuracy, area, size)
 
 
-def finetune_row(
-    classifier: TorchClassifier,
-    crops: LabelledCrops,
+def finetune_rows(
+    detectors: Sequence[Candidate],
+    samples: Sequence[Sample],
     *,
-    name: str,
     dataset: str,
+    rule: Crop | None = None,
     on_done: Callable[[int], None] = lambda count: None,
-) -> FinetuneRow:
-    """Score one network on one data set (thesis table 4.3), with the interval that the thesis leaves out."""
-    values = margins(classifier.network, crops.images[classifier.path], classifier.metadata, on_done=on_done)
-    accuracy, area = _scores(values, crops.labels)
-    low, high = (None, None) if area is None else bootstrap_auc(crops.labels, values, crops.groups)
-    return FinetuneRow(name, dataset, len(values), accuracy, area, low, high)
+) -> list[FinetuneRow]:
+    """Score detectors on one data set (thesis table 4.3), with the interval that the thesis leaves out.
+
+    Args:
+        detectors: of real and fake.
+        samples: of the data set's manifest.
+        dataset: what rows call it.
+        rule: how its crops were cut, where that is known.
+        on_done: told of pictures as a row is done with them.
+
+    Raises:
+        InputError: a picture that cannot be read, or a network that gives what is no number.
+    """
+    found = compare([(each, each.network) for each in detectors], samples, rule=rule, on_done=on_done)
+    return [_finetune_row(each, scores, samples, dataset) for each, scores in zip(detectors, found, strict=True)]
+
+
+def _finetune_row(detector: Candidate, scores: Scores, samples: Sequence[Sample], dataset: str) -> FinetuneRow:
+    area = _auc(scores, samples)
+    low = high = None
+    if area is not None and scores.margins is not None:
+        low, high = bootstrap_auc(_fakes(samples), scores.margins, [sample.group for sample in samples])
+    return FinetuneRow(detector.name, dataset, len(samples), scores.accuracy, area, low, high)
 
 
 def _cell(value: object) -> str:
@@ -310,41 +233,52 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
-def _name_widths(axes: "Axes", rows: Sequence[PTQRow]) -> None:
+def _name_widths(axes: "Axes", rows: Sequence[PTQRow], column: str) -> None:
     """The bits of a weight over the higher of the methods' points."""
     highest: dict[tuple[str, int], tuple[float, int]] = {}
     for row in rows:
-        if row.method != "-" and row.auc is not None:
+        value = getattr(row, column)
+        if row.method != "-" and value is not None:
             key = (row.model, row.weight_bits)
-            highest[key] = max(highest.get(key, (0.0, 0)), (row.auc, row.bytes))
-    for (_, bits), (area, size) in highest.items():
-        axes.annotate(str(bits), (size, area), (0, 8), textcoords="offset points", ha="center", fontsize=9)
+            highest[key] = max(highest.get(key, (0.0, 0)), (value, row.bytes))
+    for (_, bits), (value, size) in highest.items():
+        axes.annotate(str(bits), (size, value), (0, 8), textcoords="offset points", ha="center", fontsize=9)
 
 
-def plot_ptq(rows: Sequence[PTQRow], *, title: str) -> "Figure":
-    """AUC over bytes (logarithmic): a line a model and method, a mark for each network as it was trained."""
+def plot_ptq(rows: Sequence[PTQRow], *, title: str, chance: float = 0.5) -> "Figure":
+    """AUC over bytes (logarithmic), accuracy where no row has an AUC.
+
+    A line a model and method, a mark for each network as it was trained.
+
+    Args:
+        rows: of the table.
+        title: over the plot.
+        chance: what guessing would reach.
+    """
     from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
+    column = "auc" if any(row.auc is not None for row in rows) else "accuracy"
     figure, axes = _axes(title, 5)
     colours = {model: f"C{index}" for index, model in enumerate(dict.fromkeys(row.model for row in rows))}
-    axes.axhline(0.5, color="grey", linestyle=":", linewidth=1, label="chance")
+    axes.axhline(chance, color="grey", linestyle=":", linewidth=1, label="chance")
     for model, method in dict.fromkeys((row.model, row.method) for row in rows):
-        points = [row for row in rows if (row.model, row.method) == (model, method) and row.auc is not None]
-        sizes, areas = [row.bytes for row in points], [row.auc or 0.0 for row in points]
+        mine = [row for row in rows if (row.model, row.method) == (model, method)]
+        points = [row for row in mine if getattr(row, column) is not None]
+        sizes, values = [row.bytes for row in points], [getattr(row, column) for row in points]
         if method == "-":
             ternary = bool(points) and points[0].weight_bits == TERNARY_BITS
             shape = STYLES["ternary" if ternary else "float"]
             label = f"{model}, as trained" + "".join(f" ({r.weight_bits}/{r.activation_bits} bits)" for r in points)
         else:
             shape, label = STYLES[method], f"{model}, {method}"
-        axes.plot(sizes, areas, color=colours[model], label=label, **shape)
-    _name_widths(axes, rows)
+        axes.plot(sizes, values, color=colours[model], label=label, **shape)
+    _name_widths(axes, rows, column)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("weights, bytes as packed (numbers over points: bits a weight)")
-    axes.set_ylabel("AUC")
+    axes.set_ylabel("AUC" if column == "auc" else "accuracy")
     axes.legend(fontsize=8)
     return figure
 

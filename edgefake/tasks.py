@@ -16,7 +16,7 @@ from .checkpoint import Checkpoint, load_checkpoint
 from .config import TrainConfig
 from .crop_margin import measure_crop
 from .crop_rule import read_crop_rule
-from .data import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View, entries_of
+from .data import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
 from .engine import Task
 from .folders import ClassData, read_classes
 from .landmarks import load_landmarks
@@ -85,11 +85,10 @@ def _datasets(config: TrainConfig, data: ClassData, view: View) -> tuple[Picture
     if config.fakes != "labelled":
         reals = [sample for sample in data.train if not sample.fake]
         landmarks = load_landmarks(reals, config.data, cache=config.out / "landmarks.cache.csv").points
-    entries = entries_of(data.train, config.fakes, landmarks)
-    if not entries:
+    if config.fakes != "labelled" and not landmarks:
         raise InputError(f"{config.data}: expected faces to blend among the reals, found none")
     train = PictureDataset(
-        data.train, view, data.classes, config.seed, entries=entries, landmarks=landmarks, strict=config.strict
+        data.train, view, data.classes, config.seed, fakes=config.fakes, landmarks=landmarks, strict=config.strict
     )
     return train, PictureDataset(data.val, view, data.classes, strict=config.strict)
 

@@ -2,9 +2,9 @@
 
     python scripts/make_miniature.py CLIPS OUT
 
-CLIPS is a folder with clips and labels.csv (file,label). OUT gets FaceForensics++'s own tree and names: six originals and
-six fakes of them in pairs (000_001 and 001_000), each 90 frames of at most 360 lines. The fakes are pieces of whatever
-fakes there are, so scores on them mean nothing; what is tried out is the way.
+CLIPS is a folder with clips and labels.csv (file,label). OUT gets FaceForensics++'s own tree and names: six originals
+and six fakes of them in pairs (000_001 and 001_000), each 90 frames of at most 360 lines. The fakes are pieces of
+whatever fakes there are, so scores on them mean nothing; what is tried out is the way.
 """
 
 import argparse

@@ -160,7 +160,7 @@ def main() -> None:
     target = folder / f"{name}-2bit.onnx"
     print(export_onnx(shipped, target, bits=2, metadata=metadata, crops=sample_crops(metadata.input_size)))
     result = evaluate_crops(Classifier(target), samples)
-    print(result.to_json())
+    print(result.to_json(model=metadata.name, split="val"))
     (folder / "README.md").write_text(card(folder, name, result, first, arguments), encoding="utf-8")
 
 

@@ -26,6 +26,10 @@ def folder(tmp_path_factory):
     (place / "videos").symlink_to(ROOT / "docs" / "samples")
     (place / "clip.mp4").symlink_to(ROOT / "docs" / "samples" / "real.mp4")
     (place / "videos.csv").write_text("file,label\nvideos/real.mp4,real\nvideos/fake.mp4,fake\n")
+    for name, source in (("Celeb-real/id0_0000", "real"), ("Celeb-real/id1_0000", "real")):
+        _link(place / "Celeb-DF" / f"{name}.mp4", source)
+    for name in ("id0_id1_0000", "id1_id0_0000"):
+        _link(place / "Celeb-DF" / "Celeb-synthesis" / f"{name}.mp4", "fake")
     crops = place / "crops"
     crops.mkdir()
     strip = cv2.imread(str(ROOT / "export" / "edgefake_export" / "faces.png"))
@@ -38,8 +42,13 @@ def folder(tmp_path_factory):
     return place
 
 
+def _link(path, sample):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(ROOT / "docs" / "samples" / f"{sample}.mp4")
+
+
 def test_the_readme_shows_every_command():
-    assert {line.split()[1] for line in COMMANDS} == {"detect", "evaluate", "export", "train"}
+    assert {line.split()[1] for line in COMMANDS} == {"detect", "evaluate", "export", "prepare", "selfblend", "train"}
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -49,7 +49,7 @@ def evaluate(
     for problem in result.problems:
         typer.echo(f"edgefake: {problem}", err=True)
     if json is not None:
-        write_json(result.to_json(), json)
+        write_json(result.to_json(model=classifier.metadata.name, split=split), json)
     if json != STDOUT:
         _print(result, classifier, split, share)
     if result.problems:

@@ -18,9 +18,10 @@ from .output import is_terminal
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from edgefake.candidates import Candidate
+    from edgefake.manifest import Sample
     from edgefake.ptq import PTQConfig
-    from edgefake.table import LabelledCrops, PTQRow, Rows
-    from edgefake.torch_classifier import TorchClassifier
+    from edgefake.table import PTQRow, Rows
 
 __all__ = ["table"]
 
@@ -31,15 +32,23 @@ Split = Annotated[str, typer.Option(help="Only the rows of this split.")]
 Out = Annotated[Path | None, typer.Option(help="Folder for table.md, table.csv and table.png.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an earlier table in it.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many crops, drawn with a fixed seed.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many pictures, drawn with a fixed seed.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        help="Manifest: CSV with the columns file,label,split. For classes other than real and fake also a folder "
+        "in ImageNet's layout, val/<class>/*.JPEG; train need not be there."
+    ),
+]
 
 ACCURACY = "Accuracy at 0.5 of the softmax of the raw logits (the larger one counts), without calibration."
+TOP_1 = "Accuracy is top-1; a network sees of each picture what it saw at validation in training."
 
 
 @table.command()
 def ptq(
     checkpoints: Checkpoints,
-    data: Annotated[Path, typer.Option(help="Manifest of face crops: CSV with the columns file,label,split.")],
+    data: Data,
     split: Split = "val",
     methods: Annotated[str, typer.Option(help="Among absmax, zeropoint; with commas.")] = "absmax,zeropoint",
     bits: Annotated[str, typer.Option(help="Widths of the weights, 2 to 8; with commas.")] = "8,6,4,3,2",
@@ -55,27 +64,33 @@ def ptq(
 ) -> None:
     """Post-training quantization beside networks as they were trained (thesis table 4.2).
 
-    A BitViT is ternary already and has its own row alone.
+    A BitViT is ternary already and has its own row alone. The checkpoints are detectors of real and fake, or
+    classifiers of the same other classes, such as ImageNet's.
     """
     _prepare(out, force=force, threads=threads)
+    from edgefake.candidates import open_candidates
+    from edgefake.compare import select
+    from edgefake.crop_rule import read_crop_rule
     from edgefake.ptq import PTQConfig
-    from edgefake.table import names_of, plot_ptq, ptq_plan, ptq_row, read_crops, select
+    from edgefake.table import plot_ptq, ptq_plan, ptq_rows
 
     configs = [
         PTQConfig(method.strip(), width, per=per, thesis_range=thesis_range, layers=layers)
         for method in methods.split(",")
         for width in _widths(bits)
     ]
-    classifiers = _open(checkpoints)
-    samples = select(data, split=split, limit=limit)
-    plan, names = ptq_plan(classifiers, configs), names_of(classifiers)
-    with _progress("scoring", len(samples) * (1 + len(plan))) as done:
-        crops = read_crops(samples, classifiers, manifest=data, on_done=done)
-        rows = [ptq_row(c, config, crops, name=names[c.path], on_done=done) for c, config in plan]
-    text = _print(rows, [f"{_counts(crops)} ({_dataset(data)}, split {split}). {ACCURACY}", *_about(configs, rows)])
+    candidates = open_candidates(checkpoints)
+    classes, detectors = candidates[0].labels, candidates[0].detector
+    samples = select(data, split=split, limit=limit, classes=classes)
+    rule = read_crop_rule(data) if detectors else None
+    plan = ptq_plan(candidates, configs)
+    with _progress("scoring", len(samples) * len(plan)) as done:
+        rows = ptq_rows(plan, samples, rule=rule, on_done=done)
+    counts = f"{_counts(samples, candidates)} ({_dataset(data)}, split {split})"
+    text = _print(rows, [f"{counts}. {ACCURACY if detectors else TOP_1}", *_about(configs, rows)])
     if out is not None:
-        title = f"Post-training quantization, {len(samples):,} crops of {_dataset(data)}"
-        _write(out, rows, text, plot_ptq(rows, title=title))
+        title = f"Post-training quantization, {len(samples):,} {_what(candidates)} of {_dataset(data)}"
+        _write(out, rows, text, plot_ptq(rows, title=title, chance=1 / len(classes)))
 
 
 @table.command()
@@ -90,19 +105,24 @@ def finetune(
 ) -> None:
     """Detection by model and data set, with the AUC's 95 % interval (thesis table 4.3)."""
     _prepare(out, force=force, threads=threads)
-    from edgefake.table import finetune_row, names_of, plot_finetune, read_crops, select
+    from edgefake.candidates import open_detectors
+    from edgefake.compare import select
+    from edgefake.crop_rule import read_crop_rule
+    from edgefake.manifest import LABELS
+    from edgefake.table import finetune_rows, plot_finetune
 
-    classifiers = _open(checkpoints)
-    names = names_of(classifiers)
+    detectors = open_detectors(checkpoints)
     manifests = _manifests(data)
-    samples = {name: select(path, split=split, limit=limit) for name, path in manifests.items()}
+    chosen = {name: select(path, split=split, limit=limit, classes=LABELS) for name, path in manifests.items()}
     rows, notes = [], []
-    with _progress("scoring", sum(map(len, samples.values())) * (1 + len(classifiers))) as done:
+    with _progress("scoring", sum(map(len, chosen.values())) * len(detectors)) as done:
         for dataset, manifest in manifests.items():
-            crops = read_crops(samples[dataset], classifiers, manifest=manifest, on_done=done)
-            rows += [finetune_row(c, crops, name=names[c.path], dataset=dataset, on_done=done) for c in classifiers]
-            notes.append(f"{dataset}: {_counts(crops)} of {len(set(crops.groups)):,} groups, split {split}.")
-    rows.sort(key=lambda row: list(names.values()).index(row.model))
+            samples, rule = chosen[dataset], read_crop_rule(manifest)
+            rows += finetune_rows(detectors, samples, dataset=dataset, rule=rule, on_done=done)
+            groups = len({sample.group for sample in samples})
+            notes.append(f"{dataset}: {_counts(samples, detectors)} of {groups:,} groups, split {split}.")
+    names = [detector.name for detector in detectors]
+    rows.sort(key=lambda row: names.index(row.model))
     notes.append(f"{ACCURACY} AUC with its 95 % interval: bootstrap over identity groups, 2,000 draws.")
     text = _print(rows, notes)
     if out is not None:
@@ -134,15 +154,10 @@ def _widths(text: str) -> list[int]:
         raise UsageError(f"--bits: expected whole numbers from 2 to 8 with commas, got {text}") from error
 
 
-def _open(checkpoints: Sequence[Path]) -> list["TorchClassifier"]:
-    from edgefake.torch_classifier import TorchClassifier
-
-    return [TorchClassifier(folder) for folder in dict.fromkeys(checkpoints)]
-
-
-def _dataset(manifest: Path) -> str:
-    """A data set goes by the name of its manifest's folder."""
-    return manifest.resolve().parent.name
+def _dataset(data: Path) -> str:
+    """A data set goes by the name of its folder, or of its manifest's."""
+    place = data.resolve()
+    return place.name if place.is_dir() else place.parent.name
 
 
 def _manifests(specs: Sequence[str]) -> dict[str, Path]:
@@ -160,7 +175,7 @@ def _manifests(specs: Sequence[str]) -> dict[str, Path]:
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error where that is a terminal; yields what to tell of crops as they are done."""
+    """A bar on standard error where that is a terminal; yields what to tell of pictures as they are done."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -169,9 +184,17 @@ def _progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
         yield lambda count: progress.advance(task, count)
 
 
-def _counts(crops: "LabelledCrops") -> str:
-    fakes = int(crops.labels.sum())
-    return f"{crops.labels.size:,} crops, {crops.labels.size - fakes:,} real and {fakes:,} fake"
+def _what(candidates: "Sequence[Candidate]") -> str:
+    return "crops" if candidates[0].detector else "pictures"
+
+
+def _counts(samples: "Sequence[Sample]", candidates: "Sequence[Candidate]") -> str:
+    count = f"{len(samples):,} {_what(candidates)}"
+    if candidates[0].detector:
+        fakes = sum(sample.fake for sample in samples)
+        return f"{count}, {len(samples) - fakes:,} real and {fakes:,} fake"
+    shown, known = len({sample.label for sample in samples}), len(candidates[0].labels)
+    return f"{count} of {known:,} classes" if shown == known else f"{count} of {shown:,} of the {known:,} classes"
 
 
 def _about(configs: "Sequence[PTQConfig]", rows: "Sequence[PTQRow]") -> list[str]:

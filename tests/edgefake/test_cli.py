@@ -320,8 +320,10 @@ def test_evaluate_counts_and_measures(landscape, tmp_path):
     done = edgefake("evaluate", manifest, "--json", "-")
     assert done.returncode == 3
     figures = json.loads(done.stdout)
-    assert list(figures) == ["n", "n_real", "n_fake", "no_face", "errors", "auc", "accuracy", "eer", "log_loss", "ece"]
-    assert [figures[key] for key in ("n", "n_real", "n_fake", "no_face", "errors")] == [2, 1, 1, 1, 1]
+    counts, scores = ["n", "n_real", "n_fake", "no_face", "errors"], ["auc", "accuracy", "eer", "log_loss", "ece"]
+    assert list(figures) == ["model", "split", *counts, *scores]
+    assert (figures["model"], figures["split"]) == ("bitvit-tiny", None)
+    assert [figures[key] for key in counts] == [2, 1, 1, 1, 1]
     assert figures["auc"] in (0.0, 0.5, 1.0)
     assert len(lines(done)) == 1
 
@@ -337,6 +339,10 @@ def test_evaluate_crops_scores_pictures_as_they_are(tmp_path):
     assert done.returncode == 0, done.stderr
     figures = dict(line.split() for line in done.stdout.decode().splitlines())
     assert (figures["n"], figures["n_fake"], figures["errors"]) == ("6", "1", "0")
+    report = tmp_path / "report.json"
+    assert edgefake("evaluate", tmp_path / "m.csv", "--crops", "--split", "val", "--json", report).returncode == 0
+    written = json.loads(report.read_text())
+    assert (written["model"], written["split"], written["n"]) == ("bitvit-tiny", "val", 6)
 
 
 def test_evaluate_refuses_a_bad_manifest(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edgefake.data import Entry, PictureDataset, View, entries_of, loader, read_crop, stream
+from edgefake.data import Entries, Entry, PictureDataset, View, loader, read_crop, stream
 from edgefake.manifest import Sample
 from edgefake.views import centre_view
 from edgefake_runtime.crops import resize
@@ -38,17 +38,16 @@ def points(samples):
 def test_entries_of_each_mode():
     samples = [sample(ROOT / "a.png"), sample(ROOT / "b.png", "fake"), sample(ROOT / "c.png")]
     known = {ROOT / "a.png": np.zeros((5, 2), np.float32)}
-    assert entries_of(samples, "labelled", known) == [Entry(0), Entry(1), Entry(2)]
+    assert list(Entries(samples)) == [Entry(0), Entry(1), Entry(2)]
     pair = [Entry(0, "target"), Entry(0, "fake")]
-    assert entries_of(samples, "self-blended", known) == pair
-    assert entries_of(samples, "both", known) == [Entry(0), Entry(1), Entry(2), *pair]
+    assert list(Entries(samples, "self-blended", known)) == pair
+    assert list(Entries(samples, "both", known)) == [Entry(0), Entry(1), Entry(2), *pair]
 
 
 def test_a_pair_differs_inside_the_face_alone(faces, monkeypatch):
     """Real and blend before the random view: equal outside of the mask, different in the face."""
     monkeypatch.setattr(View, "random", lambda view, image, random: resize(image, view.size))
-    entries = entries_of(faces, "self-blended", points(faces))
-    data = PictureDataset(faces, View(224), entries=entries, landmarks=points(faces))
+    data = PictureDataset(faces, View(224), fakes="self-blended", landmarks=points(faces))
     assert [data.label(index) for index in range(4)] == [0, 1, 0, 1]
     changed = []
     for epoch in range(3):

@@ -1,8 +1,13 @@
 """Manifests: what is read, what is refused."""
 
-import pytest
+import pickle
+from pathlib import Path
 
-from edgefake.manifest import read_manifest
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefake.manifest import PackedSamples, Sample, read_manifest
 from edgefake_runtime.errors import InputError
 
 
@@ -45,3 +50,11 @@ def test_unknown_split_names_the_known_ones(tmp_path):
     (tmp_path / "m.csv").write_text("file,label,split\na.jpg,real,train\n")
     with pytest.raises(InputError, match="splits here: train"):
         read_manifest(tmp_path / "m.csv", split="test")
+
+
+@given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\x00/"), min_size=1)] * 4)))
+def test_packed_samples_are_the_samples(rows):
+    samples = [Sample(Path(row[0]), *row[1:], line) for line, row in enumerate(rows)]
+    packed = pickle.loads(pickle.dumps(PackedSamples(samples)))
+    assert list(packed) == samples
+    assert len(packed) == len(samples)

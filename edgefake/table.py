@@ -94,9 +94,7 @@ def _ternary(network: Network) -> bool:
     return bool(getattr(network.config, "ternary", False))
 
 
-def ptq_plan(
-    candidates: Sequence[Candidate], configs: Sequence[PTQConfig]
-) -> list[tuple[Candidate, PTQConfig | None]]:
+def ptq_plan(candidates: Sequence[Candidate], configs: Sequence[PTQConfig]) -> list[tuple[Candidate, PTQConfig | None]]:
     """The rows of table 4.2: every network as it is, then the float ones quantized in each way."""
     plan: list[tuple[Candidate, PTQConfig | None]] = [(candidate, None) for candidate in candidates]
     return plan + [(c, config) for c in candidates if not _ternary(c.network) for config in configs]

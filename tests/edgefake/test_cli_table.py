@@ -3,24 +3,19 @@
 import contextlib
 import csv
 import shlex
+import shutil
 import subprocess
 import sys
 
 import cv2
 import numpy as np
 import pytest
-import torch
 from typer.testing import CliRunner
 
-from edgefake.checkpoint import Checkpoint, save_checkpoint
 from edgefake.cli.app import app
-from edgefake.models import build
 
-METADATA = {
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
-    "crop": {"margin": 0.0, "shift": 0.0, "square": True, "origin": "a test"},
-}
+from .checkpoints import CLASSES, detector, pretrained
+from .crops import write_classes
 
 
 def process(*arguments, folder):
@@ -43,12 +38,15 @@ def edgefake(*arguments, folder):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """Checkpoints `linvit`, `bitvit`, `cnn`, and the data set `faces` of a dozen crops."""
+    """Detectors `linvit`, `bitvit`, `cnn` and the data set `faces` of a dozen crops; classifiers and `imagenet`."""
     folder = tmp_path_factory.mktemp("table")
     for kind in ("linvit", "bitvit", "cnn"):
-        torch.manual_seed(0)
-        network = build(f"{kind}-nano")
-        save_checkpoint(Checkpoint(network, f"{kind}-nano", METADATA), folder / kind)
+        detector(folder / kind, f"{kind}-nano", seed=0)
+        pretrained(folder / f"{kind}-imagenet", f"{kind}-nano")
+    pretrained(folder / "animals", labels=("cat", "cow", "dog"))
+    write_classes(folder / "imagenet")
+    shutil.rmtree(folder / "imagenet" / "train")
+    (folder / "imagenet.csv").write_text(f"file,label,split\nimagenet/val/{CLASSES[2]}/0.JPEG,{CLASSES[2]},val\n")
     (folder / "faces").mkdir()
     random = np.random.default_rng(0)
     rows = ["file,label,split,group"]
@@ -120,6 +118,35 @@ def test_the_options_of_ptq_reach_the_rows(place):
     assert "weights of the encoder" in texts["encoder"]
 
 
+def test_ptq_of_imagenet_classifiers_has_top_1_without_auc(place):
+    """Thesis table 4.2: LinViT, BitViT and a CNN on the validation pictures alone."""
+    arguments = ("linvit-imagenet", "bitvit-imagenet", "cnn-imagenet", "--data", "imagenet", "--bits", "8,2")
+    done = edgefake("table", "ptq", *arguments, "--out", "top1", folder=place)
+    assert done.exit_code == 0, done.stderr
+    header, *rows = cells(done.stdout)
+    assert header == ["model", "method", "weight bits", "activation bits", "accuracy", "auc", "bytes"]
+    assert [row[0] for row in rows] == [
+        "linvit-nano",
+        "bitvit-nano",
+        "cnn-nano",
+        *4 * ["linvit-nano"],
+        *4 * ["cnn-nano"],
+    ]
+    assert {row[5] for row in rows} == {"-"}
+    assert all(round(9 * float(row[4])) == pytest.approx(9 * float(row[4]), abs=1e-3) for row in rows)
+    assert "9 pictures of 3 classes (imagenet, split val). Accuracy is top-1" in done.stdout
+    with (place / "top1" / "table.csv").open(newline="") as file:
+        assert {row["auc"] for row in csv.DictReader(file)} == {""}
+    assert (place / "top1" / "table.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_ptq_takes_a_manifest_of_the_same_classes(place):
+    done = edgefake("table", "ptq", "bitvit-imagenet", "--data", "imagenet.csv", folder=place)
+    assert done.exit_code == 0, done.stderr
+    assert "1 pictures of 1 of the 3 classes" in done.stdout
+    assert cells(done.stdout)[1][4] in ("0.0000", "1.0000")
+
+
 def test_finetune_prints_a_row_for_every_model_and_data_set(place):
     arguments = ("linvit", "bitvit", "--data", "faces/manifest.csv", "--data", "again=faces/manifest.csv")
     done = edgefake("table", "finetune", *arguments, "--out", "fine", folder=place)
@@ -146,6 +173,10 @@ def test_finetune_prints_a_row_for_every_model_and_data_set(place):
         (("ptq", "linvit", "--split", "test"), 3, "expected rows of the split 'test'"),
         (("finetune", "linvit", "--data", "faces/manifest.csv"), 2, "faces twice; write NAME="),
         (("finetune", "linvit", "--data", "x=none.csv"), 3, "none.csv: expected a CSV file"),
+        (("finetune", "linvit-imagenet"), 3, "expected a detector of real and fake"),
+        (("ptq", "linvit", "linvit-imagenet"), 2, "expected checkpoints of the same classes"),
+        (("ptq", "linvit-imagenet", "animals"), 2, "expected checkpoints of the same classes"),
+        (("ptq", "linvit-imagenet"), 3, "got 2 others such as fake"),
     ],
 )
 def test_errors_are_a_line_and_an_exit_code(arguments, code, message, place):

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgefake.folders import read_classes
+from edgefake.folders import read_classes, read_split
 from edgefake_runtime.errors import InputError
 
 
@@ -140,3 +140,35 @@ def test_folders_that_cannot_be_read_are_named(root, monkeypatch):
     monkeypatch.setattr(os, "scandir", guarded)
     with pytest.raises(InputError, match=r"deep/er: expected a folder to read, got: Permission denied"):
         read_classes(root)
+
+
+def test_a_split_alone_is_what_both_would_give(root):
+    assert read_split(root, "val") == read_classes(root).val
+    assert read_split(root, "train") == read_classes(root).train
+    (root / "train").rename(root.parent / "gone")
+    assert names(read_split(root, "val"), root) == ["val/a/1.jpg", "val/c/1.jpg"]
+    fill(root, "test/q/1.jpg")
+    assert [(sample.label, sample.split) for sample in read_split(root, "test")] == [("q", "test")]
+
+
+def test_a_split_of_a_manifest(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("file,label,split\nx/1.jpg,dog,train\ny/1.jpg,Cat,val\n")
+    assert [(sample.label, sample.line) for sample in read_split(path, "val")] == [("Cat", 3)]
+    with pytest.raises(InputError, match="rows of the split 'test', got none"):
+        read_split(path, "test")
+    path.write_text("file,label\n1.jpg,dog\n")
+    with pytest.raises(InputError, match="expected the columns file, label, split"):
+        read_split(path, "val")
+
+
+def test_a_split_that_is_not_there_is_refused_in_one_line(root, tmp_path):
+    with pytest.raises(InputError, match=r"expected val/<class>/\*\.jpg, got no folder val but a, c; name the folder"):
+        read_split(root / "val", "val")
+    with pytest.raises(InputError, match=r"expected test/<class>/\*\.jpg, got no folder test, only train, val; add it"):
+        read_split(root, "test")
+    fill(root, "test/readme.txt")
+    with pytest.raises(InputError, match="expected pictures in test, got none"):
+        read_split(root, "test")
+    with pytest.raises(InputError, match=r"expected a folder with val/<class>/\*\.jpg, or a manifest"):
+        read_split(tmp_path / "none", "val")

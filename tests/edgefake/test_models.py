@@ -66,8 +66,10 @@ def test_forward_is_the_head_on_the_features(name):
         logits = network(image)
         assert logits.shape == (2, 2)
         assert torch.equal(logits, network.classify(features))
-        alone = network(image[:1])
-    assert torch.allclose(alone, logits[:1], atol=1e-5)  # a picture's logits do not depend on its batch
+        # A picture's features do not depend on its batch. In float64: with fresh statistics the maps of cnn-small
+        # grow to hundreds, and float32 rounding with them to 1e-2.
+        network, image = network.double(), image.double()
+        assert relative(network.features(image[:1]), network.features(image)[:1]) < 1e-9
 
 
 def test_deepfake_head_has_the_thesis_widths():

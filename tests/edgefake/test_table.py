@@ -7,42 +7,33 @@ import numpy as np
 import pytest
 import torch
 
-from edgefake.checkpoint import Checkpoint, save_checkpoint
+from edgefake.candidates import open_candidates
+from edgefake.checkpoint import load_checkpoint
+from edgefake.compare import select
 from edgefake.data import to_input
-from edgefake.manifest import read_manifest
-from edgefake.models import build
+from edgefake.manifest import LABELS, read_manifest
 from edgefake.ptq import PTQConfig, quantize, weight_bytes
 from edgefake.table import (
     FILES,
     FinetuneRow,
     PTQRow,
-    finetune_row,
-    margins,
+    finetune_rows,
     markdown,
-    names_of,
     plot_finetune,
     plot_ptq,
     ptq_plan,
-    ptq_row,
-    read_crops,
-    select,
+    ptq_rows,
     write_table,
 )
-from edgefake.torch_classifier import TorchClassifier
-from edgefake_runtime import InputError, UsageError
+from edgefake.train import train
 from edgefake_runtime.shipped import default_model
 
-METADATA = {
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
-    "crop": {"margin": 0.0, "shift": 0.0, "square": True, "origin": "a test"},
-}
+from .checkpoints import CLASSES, detector, pretrained
+from .crops import settings, write_classes
 
 
-def classifier(folder, name="linvit-nano", **metadata):
-    torch.manual_seed(3)
-    save_checkpoint(Checkpoint(build(name), name, METADATA | metadata), folder)
-    return TorchClassifier(folder)
+def vals(manifest):
+    return select(manifest, split="val", limit=None, classes=LABELS)
 
 
 @pytest.fixture
@@ -73,22 +64,49 @@ def by_hand(network, manifest):
     return margin, accuracy, float(np.mean(pairs))
 
 
-@pytest.mark.parametrize("config", [None, PTQConfig("absmax", 8), PTQConfig("zeropoint", 3, per="channel")])
-def test_a_row_is_what_torch_gives(config, manifest, tmp_path):
-    model = classifier(tmp_path / "c")
-    crops = read_crops(select(manifest, split="val", limit=None), [model], manifest=manifest)
-    row = ptq_row(model, config, crops, name="m")
-    network = model.network if config is None else quantize(model.network, config)
-    margin, accuracy, area = by_hand(network, manifest)
-    assert margins(network, crops.images[model.path], model.metadata) == pytest.approx(margin, abs=1e-4)
-    assert (row.accuracy, row.auc) == (accuracy, pytest.approx(area))
-    assert row.bytes == weight_bytes(model.network, config)
-    widths = (32, 32) if config is None else (config.weight_bits, 8)
-    assert (row.model, row.weight_bits, row.activation_bits) == ("m", *widths)
+def test_rows_are_what_torch_gives(manifest, tmp_path):
+    (model,) = open_candidates([detector(tmp_path / "c")])
+    configs = [PTQConfig("absmax", 8), PTQConfig("zeropoint", 3, per="channel")]
+    rows = ptq_rows(ptq_plan([model], configs), vals(manifest))
+    assert len(rows) == 3
+    for row, config in zip(rows, [None, *configs], strict=True):
+        _, accuracy, area = by_hand(model.network if config is None else quantize(model.network, config), manifest)
+        assert (row.accuracy, row.auc) == (accuracy, pytest.approx(area))
+        assert row.bytes == weight_bytes(model.network, config)
+        widths = (32, 32) if config is None else (config.weight_bits, 8)
+        assert (row.model, row.weight_bits, row.activation_bits) == ("linvit-nano", *widths)
+
+
+def test_rows_of_other_classes_have_an_accuracy_alone(tmp_path):
+    data = write_classes(tmp_path / "data")
+    models = open_candidates([pretrained(tmp_path / kind, f"{kind}-nano") for kind in ("linvit", "bitvit", "cnn")])
+    samples = select(data, split="val", limit=None, classes=CLASSES)
+    rows = ptq_rows(ptq_plan(models, [PTQConfig("absmax", 8)]), samples)
+    assert [(row.model, row.method, row.weight_bits, row.auc) for row in rows] == [
+        ("linvit-nano", "-", 32, None),
+        ("bitvit-nano", "-", 2, None),
+        ("cnn-nano", "-", 32, None),
+        ("linvit-nano", "absmax", 8, None),
+        ("cnn-nano", "absmax", 8, None),
+    ]
+    axes = plot_ptq(rows, title="t", chance=1 / 3).axes[0]
+    assert axes.get_ylabel() == "accuracy"
+    heights = [float(value) for line in axes.get_lines() for value in line.get_ydata()]
+    assert sorted(heights) == pytest.approx(sorted([1 / 3, 1 / 3, *(row.accuracy for row in rows)]))
+
+
+def test_a_pretrained_network_has_the_accuracy_that_its_training_reported(tmp_path):
+    data = write_classes(tmp_path / "data")
+    train(settings(data, tmp_path / "run", "pretrain", model="linvit-nano", epochs=3, batch=6))
+    for name in ("best", "last"):
+        models = open_candidates([tmp_path / "run" / name])
+        (row,) = ptq_rows([(models[0], None)], select(data, split="val", limit=None, classes=models[0].labels))
+        report = load_checkpoint(tmp_path / "run" / name).metadata["epochs"][-1]
+        assert row.accuracy == pytest.approx(report["val_accuracy"])
 
 
 def test_the_plan_quantizes_float_networks_alone(tmp_path):
-    models = [classifier(tmp_path / name, f"{name}-nano") for name in ("linvit", "bitvit", "cnn")]
+    models = open_candidates([detector(tmp_path / name, f"{name}-nano") for name in ("linvit", "bitvit", "cnn")])
     configs = [PTQConfig("absmax", bits) for bits in (8, 4)]
     plan = ptq_plan(models, configs)
     linvit, bitvit, cnn = models
@@ -98,77 +116,33 @@ def test_the_plan_quantizes_float_networks_alone(tmp_path):
 
 
 def test_a_bitvits_row_has_its_own_widths(manifest, tmp_path):
-    model = classifier(tmp_path / "c", "bitvit-nano")
-    crops = read_crops(select(manifest, split="val", limit=None), [model], manifest=manifest)
-    row = ptq_row(model, None, crops, name="b")
+    (model,) = open_candidates([detector(tmp_path / "c", "bitvit-nano")])
+    (row,) = ptq_rows([(model, None)], vals(manifest))
     assert (row.method, row.weight_bits, row.activation_bits, row.bytes) == ("-", 2, 8, weight_bytes(model.network))
 
 
 def test_finetune_rows_have_the_interval_of_the_groups(manifest, tmp_path):
     from edgefake.metrics import bootstrap_auc
 
-    model = classifier(tmp_path / "c")
-    samples = select(manifest, split="val", limit=None)
-    crops = read_crops(samples, [model], manifest=manifest)
-    row = finetune_row(model, crops, name="m", dataset="faces")
-    margin, accuracy, area = by_hand(model.network, manifest)
+    models = open_candidates([detector(tmp_path / "c")])
+    (row,) = finetune_rows(models, vals(manifest), dataset="faces")
+    margin, accuracy, area = by_hand(models[0].network, manifest)
     groups = [f"g{index // 3}" for index in range(12)]
-    assert (row.n, row.accuracy, row.auc) == (12, accuracy, pytest.approx(area))
+    assert (row.model, row.dataset, row.n) == ("linvit-nano", "faces", 12)
+    assert (row.accuracy, row.auc) == (accuracy, pytest.approx(area))
     low, high = bootstrap_auc(np.arange(12) % 2 == 1, margin, groups)
     assert (row.auc_low, row.auc_high) == (low, high)
     assert low <= row.auc <= high
 
 
 def test_one_class_has_an_accuracy_and_no_auc(manifest, tmp_path):
-    model = classifier(tmp_path / "c")
-    reals = [sample for sample in select(manifest, split="val", limit=None) if not sample.fake]
-    crops = read_crops(reals, [model], manifest=manifest)
-    assert ptq_row(model, None, crops, name="m").auc is None
-    row = finetune_row(model, crops, name="m", dataset="d")
+    models = open_candidates([detector(tmp_path / "c")])
+    reals = [sample for sample in vals(manifest) if not sample.fake]
+    assert ptq_rows([(models[0], None)], reals)[0].auc is None
+    (row,) = finetune_rows(models, reals, dataset="d")
     assert (row.auc, row.auc_low, row.auc_high) == (None, None, None)
     assert "| - | - | - |" in markdown([row], [])
     assert plot_finetune([row], title="t") is not None
-
-
-def test_crops_are_read_once_and_shared_and_cut_to_each_model(manifest, tmp_path):
-    narrow, same = classifier(tmp_path / "a"), classifier(tmp_path / "b")
-    crop = METADATA["crop"] | {"margin": 0.5}
-    wide = classifier(tmp_path / "c", crop=crop)
-    samples = select(manifest, split="val", limit=None)
-    done = []
-    plain = read_crops(samples, [narrow, same, wide], manifest=manifest, on_done=done.append)
-    assert sum(done) == 12
-    assert plain.images[narrow.path] is plain.images[same.path] is plain.images[wide.path]
-    (manifest.parent / "crop.json").write_text('{"margin": 0.5, "shift": 0.0, "square": true, "origin": "a test"}')
-    cut = read_crops(samples, [narrow, same, wide], manifest=manifest)
-    assert cut.images[narrow.path] is cut.images[same.path]
-    assert np.array_equal(cut.images[wide.path], plain.images[wide.path])
-    middle = cv2.resize(plain.images[wide.path][3][8:24, 8:24], (32, 32), interpolation=cv2.INTER_LINEAR)
-    assert np.array_equal(cut.images[narrow.path][3], middle)
-
-
-def test_a_limit_draws_the_same_crops_of_both_classes(manifest):
-    chosen = select(manifest, split="val", limit=6)
-    assert chosen == select(manifest, split="val", limit=6)
-    assert len({sample.path for sample in chosen}) == 6
-    assert {sample.label for sample in chosen} == {"real", "fake"}
-    assert len(select(manifest, split="val", limit=99)) == 12
-    with pytest.raises(InputError, match="splits here: val"):
-        select(manifest, split="test", limit=None)
-
-
-def test_too_many_crops_for_memory_are_refused(manifest, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgefake.table.MAX_BYTES", 12 * 32 * 32 * 3 - 1)
-    with pytest.raises(UsageError, match="--limit"):
-        read_crops(select(manifest, split="val", limit=None), [classifier(tmp_path / "c")], manifest=manifest)
-
-
-def test_equal_names_are_told_apart_by_their_folders(tmp_path):
-    first, second = classifier(tmp_path / "a"), classifier(tmp_path / "b")
-    assert names_of([first]) == {first.path: "linvit-nano"}
-    assert names_of([first, second]) == {c.path: f"linvit-nano ({c.path})" for c in (first, second)}
-    other = classifier(tmp_path / "c", "cnn-nano")
-    assert names_of([first, other]) == {first.path: "linvit-nano", other.path: "cnn-nano"}
 
 
 ROWS = [
@@ -193,6 +167,7 @@ def test_markdown_has_a_line_a_row_and_ends_with_the_notes():
 
 def test_a_table_is_written_whole(tmp_path):
     figure = plot_ptq(ROWS, title="t")
+    assert figure.axes[0].get_ylabel() == "AUC"
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels[1:] == [
         "linvit, as trained (32/32 bits)",
@@ -224,8 +199,7 @@ def test_the_finetune_plot_names_every_row():
 @pytest.mark.data
 def test_the_shipped_checkpoint_has_its_cards_auc(data_folder):
     manifest = data_folder / "dfdc" / "manifest.csv"
-    model = TorchClassifier(default_model().parent)
-    crops = read_crops(select(manifest, split="val", limit=None), [model], manifest=manifest)
-    row = ptq_row(model, None, crops, name="bitvit-tiny")
+    (model,) = open_candidates([default_model().parent])
+    (row,) = ptq_rows([(model, None)], vals(manifest))
     assert row.auc == pytest.approx(0.7405, abs=5e-4)
     assert (row.weight_bits, row.activation_bits) == (2, 8)

@@ -3,7 +3,7 @@
 from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Uncertain, __version__
 
 from .checkpoint import Checkpoint
-from .manifest import LABELS
+from .data.manifest import LABELS
 
 __all__ = ["model_metadata"]
 

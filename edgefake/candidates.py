@@ -17,11 +17,11 @@ from edgefake_runtime.metadata import Crop
 
 from .artefact import model_metadata
 from .checkpoint import Checkpoint, load_checkpoint
-from .config import VIEWS
-from .crop_rule import centre, centre_share
-from .data import View
-from .manifest import LABELS
+from .data.crop_rule import centre, centre_share
+from .data.manifest import LABELS
+from .data.pictures import View
 from .models import Network
+from .train.config import VIEWS
 
 __all__ = ["Candidate", "Look", "open_candidates", "open_detectors"]
 

@@ -13,11 +13,11 @@ from edgefake_runtime.errors import InputError, ModelFileError
 from edgefake_runtime.metadata import Crop
 
 from .candidates import Candidate, Look
-from .data import read_crop
-from .folders import read_split
-from .manifest import LABELS, Sample, read_manifest
+from .data.folders import read_split
+from .data.manifest import LABELS, Sample, read_manifest
+from .data.pictures import read_crop
 from .models import Network
-from .order import in_order
+from .train.order import in_order
 
 __all__ = ["Entrant", "Scores", "compare", "select"]
 

@@ -12,8 +12,8 @@ from edgefake_runtime.classifier import Classifier
 from edgefake_runtime.crops import resize
 from edgefake_runtime.media import Picture, open_media
 
-from .crop_rule import centre
-from .manifest import Sample
+from .data.crop_rule import centre
+from .data.manifest import Sample
 from .metrics import Metrics, measure
 
 __all__ = ["Evaluation", "evaluate_crops", "evaluate_media"]
@@ -86,7 +86,7 @@ def evaluate_crops(
     Args:
         classifier: the model.
         samples: of a manifest.
-        share: of a crop's side that the model sees, from its centre (`edgefake.crop_rule.centre_share`), so
+        share: of a crop's side that the model sees, from its centre (`edgefake.data.crop_rule.centre_share`), so
             that crops wider than the model's own show it what the runtime would cut.
         threshold: of P(fake), for accuracy; None for the model's own.
         max_megapixels: larger pictures count as errors.

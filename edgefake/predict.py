@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .data import Batch, PictureDataset, loader, stream, to_input
+from .data.pictures import Batch, PictureDataset, loader, stream, to_input
 from .models import Network
-from .order import in_order
+from .train.order import in_order
 
 __all__ = ["logits_of", "predict"]
 

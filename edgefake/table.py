@@ -17,7 +17,7 @@ from edgefake_runtime.metadata import Crop
 
 from .candidates import Candidate
 from .compare import Scores, compare
-from .manifest import Sample
+from .data.manifest import Sample
 from .metrics import auc, bootstrap_auc
 from .models import Network
 from .ptq import PTQConfig, quantize, weight_bytes

@@ -12,7 +12,7 @@ from edgefake_runtime.session import MAX_THREADS
 
 from .artefact import model_metadata
 from .checkpoint import WEIGHTS, load_checkpoint
-from .manifest import LABELS
+from .data.manifest import LABELS
 
 __all__ = ["TorchClassifier"]
 

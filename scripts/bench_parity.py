@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from edgefake.checkpoint import load_checkpoint
-from edgefake.data import read_crop
-from edgefake.manifest import read_manifest
+from edgefake.data.manifest import read_manifest
+from edgefake.data.pictures import read_crop
 from edgefake_export.verify import rms_of, run_file, run_torch, verdicts_of
 from edgefake_runtime import Classifier
 from edgefake_runtime.crops import resize

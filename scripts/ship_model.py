@@ -19,9 +19,9 @@ from edgefake import metrics
 from edgefake.artefact import model_metadata
 from edgefake.calibrate import fit_calibration, halves_by_group
 from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from edgefake.data import PictureDataset, View
+from edgefake.data.manifest import Sample, read_manifest
+from edgefake.data.pictures import PictureDataset, View
 from edgefake.evaluate import Evaluation, evaluate_crops
-from edgefake.manifest import Sample, read_manifest
 from edgefake.predict import predict
 from edgefake_export import export_onnx, sample_crops
 from edgefake_runtime import Classifier

@@ -60,7 +60,7 @@ def test_detect_loads_no_torch():
 def test_evaluate_of_an_exported_file_loads_no_torch(tmp_path):
     manifest = tmp_path / "m.csv"
     manifest.write_text(f"file,label\n{SAMPLES / 'real.mp4'},real\n{SAMPLES / 'fake.mp4'},fake\n")
-    assert loaded(command("evaluate", manifest, "--every", "100"), "torch", "onnx", "edgefake.train") == []
+    assert loaded(command("evaluate", manifest, "--every", "100"), "torch", "onnx", "edgefake.train.run") == []
 
 
 def imports_of(file):

@@ -11,9 +11,9 @@ import pytest
 
 from edgefake import metrics
 from edgefake.checkpoint import load_checkpoint
-from edgefake.data import read_crop
+from edgefake.data.manifest import read_manifest
+from edgefake.data.pictures import read_crop
 from edgefake.evaluate import evaluate_crops
-from edgefake.manifest import read_manifest
 from edgefake_export import sample_crops
 from edgefake_export.verify import verify
 from edgefake_runtime import Classifier

@@ -11,8 +11,8 @@ from .extras import require
 from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
 if TYPE_CHECKING:
+    from edgefake.data.manifest import Sample
     from edgefake.evaluate import Evaluation
-    from edgefake.manifest import Sample
     from edgefake_runtime import Classifier
 
 __all__ = ["evaluate"]
@@ -38,7 +38,7 @@ def evaluate(
     Inputs without a face or with an error are counted and left out of the rest; an error makes the
     exit code 3.
     """
-    from edgefake.manifest import read_manifest
+    from edgefake.data.manifest import read_manifest
 
     require_writable(json)
     show_warnings()
@@ -70,7 +70,7 @@ def _open(model: Path | None, threads: int | None) -> "Classifier":
 
 def _share(manifest: Path, classifier: "Classifier") -> float:
     """How much of each crop the model was trained to see, where the manifest's folder says how they were cut."""
-    from edgefake.crop_rule import centre_share, read_crop_rule
+    from edgefake.data.crop_rule import centre_share, read_crop_rule
 
     rule = read_crop_rule(manifest)
     return 1.0 if rule is None else centre_share(classifier.metadata.crop, rule)

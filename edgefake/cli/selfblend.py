@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgefake.manifest import Sample
-    from edgefake.selfblend import Blend
+    from edgefake.data.manifest import Sample
+    from edgefake.data.selfblend import Blend
 
     Image = NDArray[np.uint8]
 
@@ -110,7 +110,7 @@ def _start(path: Path) -> bytes:
 
 def _samples(source: Path, split: str | None) -> list["Sample"]:
     """Real faces of a manifest, or a picture, or all pictures of a folder."""
-    from edgefake.manifest import Sample, read_manifest
+    from edgefake.data.manifest import Sample, read_manifest
     from edgefake_runtime.media import PICTURE_SUFFIXES, discover
 
     if not source.exists():
@@ -152,8 +152,8 @@ def _tiles(samples: Sequence["Sample"], manifest: Path, layout: _Layout, *, seed
     """The tiles of each sample; none for one without a face."""
     import numpy as np
 
-    from edgefake.landmarks import load_landmarks
-    from edgefake.selfblend import face_hull, self_blend
+    from edgefake.data.landmarks import load_landmarks
+    from edgefake.data.selfblend import face_hull, self_blend
     from edgefake_runtime.media import Picture, open_media
 
     points = load_landmarks(samples, manifest).points

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from edgefake.candidates import Candidate
-    from edgefake.manifest import Sample
+    from edgefake.data.manifest import Sample
     from edgefake.ptq import PTQConfig
     from edgefake.table import PTQRow, Rows
 
@@ -70,7 +70,7 @@ def ptq(
     _prepare(out, force=force, threads=threads)
     from edgefake.candidates import open_candidates
     from edgefake.compare import select
-    from edgefake.crop_rule import read_crop_rule
+    from edgefake.data.crop_rule import read_crop_rule
     from edgefake.ptq import PTQConfig
     from edgefake.table import plot_ptq, ptq_plan, ptq_rows
 
@@ -107,8 +107,8 @@ def finetune(
     _prepare(out, force=force, threads=threads)
     from edgefake.candidates import open_detectors
     from edgefake.compare import select
-    from edgefake.crop_rule import read_crop_rule
-    from edgefake.manifest import LABELS
+    from edgefake.data.crop_rule import read_crop_rule
+    from edgefake.data.manifest import LABELS
     from edgefake.table import finetune_rows, plot_finetune
 
     detectors = open_detectors(checkpoints)

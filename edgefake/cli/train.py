@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edgefake.config import CONFIG_FILE, TrainConfig, option_types, read_config
+from edgefake.train.config import CONFIG_FILE, TrainConfig, option_types, read_config
 from edgefake_runtime.errors import UsageError
 
 from .extras import require
 from .output import is_terminal
 
 if TYPE_CHECKING:
-    from edgefake.curves import EpochReport
-    from edgefake.engine import Events
+    from edgefake.train.curves import EpochReport
+    from edgefake.train.engine import Events
 
 __all__ = ["finetune", "pretrain", "train"]
 
@@ -74,7 +74,7 @@ def _run(recipe: str, given: dict[str, Any]) -> None:
     if os.environ.get("RANK", "0") == "0":
         _train(config, resume=resume, force=force)
     else:
-        from edgefake.train import train
+        from edgefake.train.run import train
 
         train(config, resume=resume, force=force)
 
@@ -125,7 +125,7 @@ def _train(config: TrainConfig, *, resume: bool, force: bool) -> None:
         TimeRemainingColumn,
     )
 
-    from edgefake.train import train
+    from edgefake.train.run import train
 
     columns = (
         TextColumn("training"),
@@ -142,7 +142,7 @@ def _train(config: TrainConfig, *, resume: bool, force: bool) -> None:
 
 
 def _events(progress: Any) -> "Events":
-    from edgefake.engine import Events
+    from edgefake.train.engine import Events
 
     task = progress.add_task("training", total=None)
     return Events(

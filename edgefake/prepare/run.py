@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefake.crop_rule import write_crop_rule
-from edgefake.manifest import LABELS
+from edgefake.data.crop_rule import write_crop_rule
+from edgefake.data.manifest import LABELS
 from edgefake_runtime import __version__
 from edgefake_runtime.errors import InputError, UsageError
 from edgefake_runtime.mtcnn import FaceDetector

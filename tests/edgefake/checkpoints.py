@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from edgefake.checkpoint import Checkpoint, save_checkpoint
-from edgefake.data import IMAGENET_MEAN, IMAGENET_STD
+from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD
 from edgefake.models import build
 
 CLASSES = ("n00000000", "n00000001", "n00000002")

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edgefake.config import TrainConfig
+from edgefake.train.config import TrainConfig
 
 
 def write_crops(folder: Path, count: int = 96) -> Path:

@@ -6,9 +6,9 @@ import torch
 
 from edgefake.candidates import open_candidates, open_detectors
 from edgefake.checkpoint import Checkpoint, save_checkpoint
-from edgefake.data import View, to_input
+from edgefake.data.pictures import View, to_input
+from edgefake.data.views import centre_view
 from edgefake.models import build
-from edgefake.views import centre_view
 from edgefake_runtime.errors import ModelFileError, UsageError
 from edgefake_runtime.metadata import Crop
 

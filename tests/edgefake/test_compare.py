@@ -11,7 +11,7 @@ from edgefake import compare as module
 from edgefake.candidates import Look, open_candidates
 from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgefake.compare import compare, select
-from edgefake.manifest import Sample
+from edgefake.data.manifest import Sample
 from edgefake.ptq import PTQConfig, quantize
 from edgefake_runtime.errors import InputError, ModelFileError
 from edgefake_runtime.metadata import Crop

@@ -10,8 +10,8 @@ import torch
 from edgefake.candidates import open_candidates
 from edgefake.checkpoint import load_checkpoint
 from edgefake.compare import select
-from edgefake.data import to_input
-from edgefake.manifest import LABELS, read_manifest
+from edgefake.data.manifest import LABELS, read_manifest
+from edgefake.data.pictures import to_input
 from edgefake.ptq import PTQConfig, quantize, weight_bytes
 from edgefake.table import (
     FILES,
@@ -25,7 +25,7 @@ from edgefake.table import (
     ptq_rows,
     write_table,
 )
-from edgefake.train import train
+from edgefake.train.run import train
 from edgefake_runtime.shipped import default_model
 
 from .checkpoints import CLASSES, detector, pretrained

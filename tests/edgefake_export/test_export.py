@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgefake.checkpoint import Checkpoint
-from edgefake.manifest import read_manifest
+from edgefake.data.manifest import read_manifest
 from edgefake.models import build
 from edgefake_export import convert, export_onnx, sample_crops, to_onnx, verify
 from edgefake_export.verify import ExportReport, check

@@ -17,8 +17,8 @@ import pytest
 from typer.testing import CliRunner
 
 from edgefake.cli.app import app
-from edgefake.crop_rule import read_crop_rule
-from edgefake.manifest import read_manifest
+from edgefake.data.crop_rule import read_crop_rule
+from edgefake.data.manifest import read_manifest
 
 from .trees import REAL, clips, short, swapped, touch, youtube
 
@@ -333,7 +333,7 @@ if __name__ == "__main__":
         main()
     except SystemExit as stop:
         assert stop.code in (0, None), stop.code
-    print("LOADED", *(name for name in ("torch", "onnx", "edgefake.train") if name in sys.modules))
+    print("LOADED", *(name for name in ("torch", "onnx", "edgefake.train.run") if name in sys.modules))
 """
     (tmp_path / "probe.py").write_text(code)
     done = subprocess.run(

@@ -15,9 +15,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from edgefake.checkpoint import Checkpoint, save_checkpoint
-from edgefake.data import IMAGENET_MEAN, IMAGENET_STD
+from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD
 from edgefake.models import build
-from edgefake.teachers import load_teacher
+from edgefake.train.teachers import load_teacher
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
 INCEPTION = (0.5, 0.5, 0.5)

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefake.crop_margin import measure_crop
-from edgefake.manifest import Sample, read_manifest
+from edgefake.data.crop_margin import measure_crop
+from edgefake.data.manifest import Sample, read_manifest
 from edgefake_runtime import Crop, FaceDetector, InputError
 from edgefake_runtime.crops import crop_rectangle
 
-PORTRAIT = Path(__file__).resolve().parents[2] / "docs" / "samples" / "astronaut.png"
+PORTRAIT = Path(__file__).resolve().parents[3] / "docs" / "samples" / "astronaut.png"
 
 
 def write_crops(folder, crop):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from edgefake.data import Entries, Entry, PictureDataset, View, loader, read_crop, stream
-from edgefake.manifest import Sample
-from edgefake.views import centre_view
+from edgefake.data.manifest import Sample
+from edgefake.data.pictures import Entries, Entry, PictureDataset, View, loader, read_crop, stream
+from edgefake.data.views import centre_view
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import InputError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def sample(path, label="real"):

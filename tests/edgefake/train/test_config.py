@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefake.config import TrainConfig, read_config, write_config
+from edgefake.train.config import TrainConfig, read_config, write_config
 from edgefake_runtime.errors import InputError, UsageError
 
 

@@ -17,11 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgefake.checkpoint import load_checkpoint
+from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD
+from edgefake.models import Network
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
-
-from .checkpoint import load_checkpoint
-from .data import IMAGENET_MEAN, IMAGENET_STD
-from .models import Network
 
 __all__ = ["Teacher", "load_teacher"]
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from edgefake_runtime import Crop, FaceDetector, InputError
 
-from .data import read_crop
 from .manifest import Sample
+from .pictures import read_crop
 
 __all__ = ["measure_crop"]
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefake import views
-from edgefake.randaugment import RandAugment
-from edgefake.views import centre_view, random_view, shorter_side
+from edgefake.data import views
+from edgefake.data.randaugment import RandAugment
+from edgefake.data.views import centre_view, random_view, shorter_side
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import UsageError
 

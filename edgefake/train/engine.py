@@ -16,19 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from edgefake import metrics
+from edgefake.checkpoint import Checkpoint, save_checkpoint
+from edgefake.data.manifest import LABELS
+from edgefake.data.mix import Mix, one_hot
+from edgefake.data.pictures import Batch, PictureDataset, loader, stream, to_input
+from edgefake.models import Network
+from edgefake.predict import logits_of
 from edgefake_runtime.errors import InputError, UsageError
 
-from . import metrics
-from .checkpoint import Checkpoint, save_checkpoint
 from .config import TrainConfig
 from .curves import CURVES_FILE, METRICS_FILE, EpochReport, plot_curves, write_metrics
-from .data import Batch, PictureDataset, loader, stream, to_input
-from .manifest import LABELS
-from .mix import Mix, one_hot
-from .models import Network
 from .objective import Lesson, Objective
 from .order import Order, in_order
-from .predict import logits_of
 from .schedule import learning_rate
 from .state import STATE_FILE, TrainingState, load_state, save_state
 from .teachers import Teacher

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
-from edgefake.config import TrainConfig
-from edgefake.schedule import learning_rate
+from edgefake.train.config import TrainConfig
+from edgefake.train.schedule import learning_rate
 
 
 def test_it_is_what_torchs_schedulers_make_of_section_4_1():

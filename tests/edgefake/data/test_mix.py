@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefake.mix import Mix, cutmix, draw_beta, mixup, one_hot
+from edgefake.data.mix import Mix, cutmix, draw_beta, mixup, one_hot
 from edgefake_runtime.errors import UsageError
 
 BOTH = [Mix(mixup=0.2), Mix(cutmix=1.0), Mix(mixup=0.8, cutmix=1.0)]

@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefake import landmarks as module
-from edgefake.landmarks import find_five_points, load_landmarks, read_landmarks
-from edgefake.manifest import Sample
-from edgefake.selfblend import face_hull, five_points
+from edgefake.data import landmarks as module
+from edgefake.data.landmarks import find_five_points, load_landmarks, read_landmarks
+from edgefake.data.manifest import Sample
+from edgefake.data.selfblend import face_hull, five_points
 from edgefake_runtime import FaceDetector, InputError
 
-PORTRAIT = Path(__file__).resolve().parents[2] / "docs" / "samples" / "astronaut.png"
+PORTRAIT = Path(__file__).resolve().parents[3] / "docs" / "samples" / "astronaut.png"
 FIVE = np.array([[108.0, 102.0], [150.0, 103.0], [128.0, 129.0], [104.0, 140.0], [148.0, 141.0]])
 
 

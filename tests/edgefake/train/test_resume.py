@@ -14,23 +14,23 @@ import torch
 from safetensors.torch import load_file
 
 from edgefake.checkpoint import load_checkpoint
-from edgefake.curves import EpochReport
-from edgefake.engine import Engine
-from edgefake.state import STATE_FILE
-from edgefake.train import train
+from edgefake.train.curves import EpochReport
+from edgefake.train.engine import Engine
+from edgefake.train.run import train
+from edgefake.train.state import STATE_FILE
 from edgefake_runtime.errors import InputError
 
-from .crops import settings, write_crops
+from ..crops import settings, write_crops
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STEPS, PARTS = 12, 3
 """Of the run that is killed: 4 epochs of 3 steps of 24 pictures, each step in three parts."""
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from edgefake.engine import Engine
-from edgefake.train import train
+from edgefake.train.engine import Engine
+from edgefake.train.run import train
 from tests.edgefake.crops import settings
 
 data, out, step, part, resume = sys.argv[1:]
@@ -117,7 +117,7 @@ def test_a_damaged_state_or_that_of_another_network_is_refused(manifest, tmp_pat
 DISTRIBUTED = """
 import json, sys
 from pathlib import Path
-from edgefake.train import train
+from edgefake.train.run import train
 from tests.edgefake.crops import settings
 
 data, out, model = sys.argv[1:]

@@ -10,17 +10,17 @@ import torch
 
 from edgefake.artefact import model_metadata
 from edgefake.checkpoint import load_checkpoint
-from edgefake.config import TrainConfig, read_config
-from edgefake.data import PictureDataset, View, to_input
-from edgefake.engine import Engine, Events
-from edgefake.manifest import read_manifest
+from edgefake.data.manifest import read_manifest
+from edgefake.data.pictures import PictureDataset, View, to_input
 from edgefake.predict import predict
-from edgefake.tasks import make_task
-from edgefake.train import train
+from edgefake.train.config import TrainConfig, read_config
+from edgefake.train.engine import Engine, Events
+from edgefake.train.run import train
+from edgefake.train.tasks import make_task
 from edgefake_runtime.crops import normalize
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
-from .crops import settings, write_classes, write_crops
+from ..crops import settings, write_classes, write_crops
 
 
 @pytest.fixture(scope="module")

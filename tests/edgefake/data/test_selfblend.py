@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefake.augment import augment
-from edgefake.selfblend import (
+from edgefake.data.augment import augment
+from edgefake.data.selfblend import (
     FACE,
     MARGIN,
     REGIONS,
@@ -24,7 +24,7 @@ from edgefake.selfblend import (
 )
 from edgefake_runtime.errors import InputError, UsageError
 
-PORTRAIT = Path(__file__).resolve().parents[2] / "docs" / "samples" / "astronaut.png"
+PORTRAIT = Path(__file__).resolve().parents[3] / "docs" / "samples" / "astronaut.png"
 
 FIVE = np.array([[108.0, 102.0], [150.0, 103.0], [128.0, 129.0], [104.0, 140.0], [148.0, 141.0]])
 """MTCNN's points of the portrait, to a pixel or so."""

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from edgefake.models import Network, ViT
 from edgefake_runtime.errors import UsageError
-
-from .models import Network, ViT
 
 __all__ = ["Lesson", "Objective"]
 

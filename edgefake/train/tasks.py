@@ -10,19 +10,19 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from edgefake.checkpoint import Checkpoint, load_checkpoint
+from edgefake.data.crop_margin import measure_crop
+from edgefake.data.crop_rule import read_crop_rule
+from edgefake.data.folders import ClassData, read_classes
+from edgefake.data.landmarks import load_landmarks
+from edgefake.data.manifest import LABELS, Sample, read_manifest
+from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
+from edgefake.models import Network, build
+from edgefake.models.head import DEEPFAKE_HEAD
 from edgefake_runtime import Crop, InputError, UsageError
 
-from .checkpoint import Checkpoint, load_checkpoint
 from .config import TrainConfig
-from .crop_margin import measure_crop
-from .crop_rule import read_crop_rule
-from .data import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
 from .engine import Task
-from .folders import ClassData, read_classes
-from .landmarks import load_landmarks
-from .manifest import LABELS, Sample, read_manifest
-from .models import Network, build
-from .models.head import DEEPFAKE_HEAD
 from .teachers import load_teacher
 
 __all__ = ["make_task"]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefake.manifest import PackedSamples, Sample, read_manifest
+from edgefake.data.manifest import PackedSamples, Sample, read_manifest
 from edgefake_runtime.errors import InputError
 
 

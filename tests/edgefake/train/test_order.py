@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefake.order import Order, in_order
+from edgefake.train.order import Order, in_order
 
 runs = st.builds(
     dict,

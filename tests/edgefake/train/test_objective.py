@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from edgefake.mix import Mix, one_hot
+from edgefake.data.mix import Mix, one_hot
 from edgefake.models import build
-from edgefake.objective import Lesson, Objective
+from edgefake.train.objective import Lesson, Objective
 from edgefake_runtime.errors import UsageError
 
 

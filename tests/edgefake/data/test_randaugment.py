@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from edgefake.randaugment import OPERATIONS, RandAugment
+from edgefake.data.randaugment import OPERATIONS, RandAugment
 from edgefake_runtime.errors import UsageError
 
 HEIGHT, WIDTH = 75, 90

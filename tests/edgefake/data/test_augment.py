@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgefake.augment import (
+from edgefake.data.augment import (
     PLAIN,
     STANDARD,
     FaceAugmentation,
@@ -25,7 +25,7 @@ from edgefake.augment import (
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import UsageError
 
-PORTRAIT = Path(__file__).resolve().parents[2] / "docs" / "samples" / "astronaut.png"
+PORTRAIT = Path(__file__).resolve().parents[3] / "docs" / "samples" / "astronaut.png"
 EVERYTHING = FaceAugmentation(**dict.fromkeys(("blur", "motion", "noise", "rescale", "jpeg", "tint", "gamma"), 1.0))
 
 

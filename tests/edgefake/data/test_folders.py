@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from edgefake.folders import read_classes, read_split
+from edgefake.data.folders import read_classes, read_split
 from edgefake_runtime.errors import InputError
 
 

@@ -1,0 +1,1 @@
+"""Training: settings, the loop on Accelerate, its loss, its saved states."""

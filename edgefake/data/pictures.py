@@ -218,12 +218,12 @@ class PictureDataset(Dataset[Batch]):
         entry = self.entries[index]
         sample = self.samples[entry.sample]
         image = read_crop(sample)
-        if entry.blend:
-            # One seed for both of a pair: they differ by the pasted face alone, not by what was done to the target.
-            same = np.random.default_rng((self.seed, epoch, entry.sample, 1))
-            blend = self_blend(image, self.landmarks[sample.path], same)
-            image = blend.image if entry.blend == "fake" else blend.target
-        return self.view.random(image, np.random.default_rng((self.seed, epoch, index)))
+        if not entry.blend:
+            return self.view.random(image, np.random.default_rng((self.seed, epoch, index)))
+        # The same random numbers for both of a pair: they differ by the pasted face alone.
+        random = np.random.default_rng((self.seed, epoch, entry.sample, 1))
+        blend = self_blend(image, self.landmarks[sample.path], random)
+        return self.view.random(blend.image if entry.blend == "fake" else blend.target, random)
 
 
 def _one_thread(worker: int) -> None:

@@ -28,6 +28,7 @@ def auc(labels: Labels, scores: Scores) -> float:
     Raises:
         InputError: only one class is present.
     """
+    labels = np.asarray(labels, np.bool_)
     fakes = int(labels.sum())
     reals = labels.size - fakes
     if not fakes or not reals:

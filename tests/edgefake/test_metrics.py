@@ -73,3 +73,8 @@ def test_one_class_has_no_auc_and_nothing_has_no_metrics():
     assert (alone.auc, alone.accuracy, alone.n_fake) == (None, 1.0, 1)
     nothing = metrics.measure(np.zeros(0, bool), np.zeros(0), threshold=0.5, no_face=3, errors=1)
     assert (nothing.n, nothing.no_face, nothing.errors, nothing.log_loss) == (0, 3, 1, None)
+
+
+def test_labels_of_numbers_are_labels():
+    scores = np.array([0.1, 0.9, 0.4, 0.6])
+    assert metrics.auc(np.array([0, 1, 0, 1]), scores) == metrics.auc(np.array([False, True, False, True]), scores) == 1

@@ -81,7 +81,7 @@ class Candidate:
 
     def look_at(self, rule: Crop | None) -> Look:
         """How it is shown crops that were cut by a rule: a detector of narrower crops sees their centre."""
-        if rule is None or self.crop is None:
+        if self.crop is None:
             return self.look
         return replace(self.look, share=centre_share(self.crop, rule))
 

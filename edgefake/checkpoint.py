@@ -21,7 +21,7 @@ from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 from .models import BitLinear, Network, build
 from .models.bitlinear import ternarize
 
-__all__ = ["Checkpoint", "load_checkpoint", "pack_ternary", "save_checkpoint", "unpack_ternary"]
+__all__ = ["CONFIG", "WEIGHTS", "Checkpoint", "load_checkpoint", "pack_ternary", "save_checkpoint", "unpack_ternary"]
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 PACKED, SCALE = ".ternary", ".scale"

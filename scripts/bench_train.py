@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["tiny", "s16"], choices=list(BATCHES))
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    rows = []
+    rows: list[dict[str, object]] = []
     for size in arguments.sizes:
         names = [f"linvit-{size}", f"bitvit-{size}", f"bitvit-{size}{STRAIGHT}"]
         names += ["cnn-tiny"] if size == "tiny" else []
@@ -112,6 +112,11 @@ def main() -> None:
                         }
                     )
                     print(rows[-1], flush=True)
+                keep(rows)
+
+
+def keep(rows: list[dict[str, object]]) -> None:
+    """Write what is measured so far."""
     with OUT.open("w", newline="", encoding="utf-8") as target:
         writer = csv.DictWriter(target, fieldnames=list(rows[0]))
         writer.writeheader()

@@ -69,11 +69,10 @@ def _open(model: Path | None, threads: int | None) -> "Classifier":
 
 
 def _share(manifest: Path, classifier: "Classifier") -> float:
-    """How much of each crop the model was trained to see, where the manifest's folder says how they were cut."""
+    """How much of each crop the model was trained to see."""
     from edgefake.data.crop_rule import centre_share, read_crop_rule
 
-    rule = read_crop_rule(manifest)
-    return 1.0 if rule is None else centre_share(classifier.metadata.crop, rule)
+    return centre_share(classifier.metadata.crop, read_crop_rule(manifest))
 
 
 def _print(result: "Evaluation", classifier: "Classifier", split: str | None, share: float | None) -> None:

@@ -70,6 +70,13 @@ def prepare(
     any tree of folders named real and fake. A fake, its original and
     everybody in them stay in one split.
 
+    Of a tree of real and fake folders, names like those of FaceForensics++
+    (000, 000_003) and Celeb-DF (id0_0000, id0_id1_0000) are read as people:
+    three-digit numbers where every fake is named as a pair, or the numbers of
+    one pair are names of reals. Other files are each a person of their own,
+    the same for real/x and fake/x or fake/x_fake. Its folders named train, val
+    and test are dealt anew.
+
     Videos that are linked by people stay together. Where one such group
     exceeds the largest split, people are assigned to splits instead, and
     videos of people of two splits are dropped and counted (--split-by). With

@@ -149,6 +149,7 @@ def _events(progress: Any) -> "Events":
         start=lambda total, done: progress.update(task, total=total, completed=done),
         pictures=lambda count: progress.advance(task, count),
         epoch=_print_epoch,
+        note=lambda line: typer.echo(f"edgefake: note: {line}", err=True),
     )
 
 

@@ -21,7 +21,11 @@ MIN_FACES = 10
 
 def _face_in_crop(sample: Sample, detector: FaceDetector) -> tuple[float, float, float] | None:
     """Width, height and vertical offset of the face's box, in sides of the crop; None where no face is sure."""
-    image = cv2.resize(read_crop(sample), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    try:
+        crop = read_crop(sample)
+    except InputError:  # training itself says so, or leaves it out
+        return None
+    image = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     pad = SIDE // 2
     padded = cv2.copyMakeBorder(image, pad, pad, pad, pad, cv2.BORDER_REPLICATE)
     faces = [f for f in detector.detect(np.asarray(padded, np.uint8), min_face=SIDE // 3) if f.score >= 0.95]
@@ -48,7 +52,7 @@ def measure_crop(samples: Sequence[Sample], *, count: int = 200, seed: int = 0) 
     """
     random = np.random.default_rng(seed)
     chosen = random.permutation(len(samples))[:count]
-    detector = FaceDetector()
+    detector = FaceDetector(threads=1)
     found = [face for index in chosen if (face := _face_in_crop(samples[index], detector))]
     if len(found) < MIN_FACES:
         raise InputError(

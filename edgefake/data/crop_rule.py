@@ -37,12 +37,15 @@ def read_crop_rule(manifest: Path) -> Crop | None:
         raise InputError(f"{path}: expected how the crops were cut, got: {error}") from error
 
 
-def centre_share(wanted: Crop, given: Crop) -> float:
+def centre_share(wanted: Crop, given: Crop | None) -> float:
     """The share of a given crop's side that holds what a model wants; 1 where the crop is no larger.
 
-    A crop of margin m shows (1 + 2 m) boxes, so the share is (1 + 2 wanted) / (1 + 2 given).
+    A crop of margin m and share s shows s (1 + 2 m) boxes. Where nobody says how the crops were cut, they count as cut
+    like those that the model was trained on.
     """
-    return min(1.0, (1 + 2 * wanted.margin) / (1 + 2 * given.margin))
+    if given is None:
+        return wanted.share
+    return min(1.0, wanted.share * (1 + 2 * wanted.margin) / (given.share * (1 + 2 * given.margin)))
 
 
 def centre(image: NDArray[np.uint8], share: float) -> NDArray[np.uint8]:

@@ -195,6 +195,9 @@ class _Cache:
         return kept if kept is not None and kept.size == picture.stat().st_size else None
 
     def put(self, picture: Path, points: Points | None) -> _Kept:
+        if points is not None:
+            # As the file will have them, so that the next run, or a resumed one, sees the same.
+            points = np.array([float(f"{value:.2f}") for value in points.flat], np.float32).reshape(points.shape)
         kept = _Kept(picture.stat().st_size, points)
         self._kept[self._name(picture)] = kept
         return kept

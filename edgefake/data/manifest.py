@@ -10,7 +10,7 @@ import numpy as np
 
 from edgefake_runtime.errors import InputError
 
-__all__ = ["LABELS", "PackedSamples", "Sample", "read_manifest"]
+__all__ = ["LABELS", "PackedSamples", "Sample", "check_splits", "read_manifest"]
 
 LABELS = ("real", "fake")
 """Classes in the order of the logits."""
@@ -79,6 +79,24 @@ def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path, l
         group=row.get("identity_group") or row.get("group") or name,
         line=line,
     )
+
+
+def check_splits(manifest: Path, samples: Sequence[Sample]) -> None:
+    """Make sure that no group, such as a person, stands in two splits.
+
+    Raises:
+        InputError: one does; the score would tell how well it is remembered.
+    """
+    splits: dict[str, set[str]] = {}
+    for sample in samples:
+        splits.setdefault(sample.group, set()).add(sample.split)
+    shared = sorted(group for group, found in splits.items() if len(found) > 1)
+    if shared:
+        names = " and ".join(sorted(splits[shared[0]]))
+        raise InputError(
+            f"{manifest}: expected groups that stand in one split, got {len(shared)} in more, "
+            f"such as {shared[0]} in {names}"
+        )
 
 
 def read_manifest(

@@ -1,7 +1,9 @@
 """Pictures for training: what a network sees of each, self-blended fakes on the fly, batches."""
 
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import InputError
+from edgefake_runtime.media import Picture, open_media
 
 from .augment import augment
 from .manifest import LABELS, PackedSamples, Sample
@@ -60,16 +63,23 @@ class Batch(NamedTuple):
 
 
 def read_crop(sample: Sample) -> Image:
-    """Decode one picture to (H, W, 3) RGB.
+    """Decode one picture to (H, W, 3) RGB, with the runtime's own decoder: training sees what detection will.
 
     Raises:
-        InputError: missing or not a picture; names the manifest's line.
+        InputError: missing, damaged or cut short, too large, no picture; names the manifest's line.
     """
-    image = cv2.imread(str(sample.path), cv2.IMREAD_COLOR)
-    if image is None:
-        place = f" (manifest line {sample.line})" if sample.line else ""
-        raise InputError(f"{sample.path}{place}: expected a picture, could not read it")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    try:
+        with open_media(sample.path) as media:
+            if isinstance(media, Picture):
+                return media.frame()
+    except InputError as error:
+        reason = str(error).removeprefix(f"{sample.path}: ")
+        raise InputError(f"{sample.path}{_line(sample)}: {reason}") from error
+    raise InputError(f"{sample.path}{_line(sample)}: expected a picture, got a video")
+
+
+def _line(sample: Sample) -> str:
+    return f" (manifest line {sample.line})" if sample.line else ""
 
 
 def to_input(images: Tensor) -> Tensor:
@@ -194,6 +204,13 @@ class PictureDataset(Dataset[Batch]):
         entry = self.entries[index]
         return self._numbers["fake" if entry.blend == "fake" else self.samples[entry.sample].label]
 
+    def digest(self) -> str:
+        """SHA-256 of what an epoch goes through: names, labels and blends, whatever folder they are in."""
+        found = sha256("\0".join(self.classes).encode())
+        for index, entry in enumerate(self.entries):
+            found.update(f"{self.path(index).name}\0{self.label(index)}\0{entry.blend}\n".encode("utf-8", "replace"))
+        return found.hexdigest()
+
     def path(self, index: int) -> Path:
         """The file of an entry."""
         sample: Sample = self.samples[self.entries[index].sample]
@@ -212,21 +229,27 @@ class PictureDataset(Dataset[Batch]):
         return Batch(pixels, torch.tensor(self.label(index)), torch.tensor(index), torch.tensor(readable))
 
     def _see(self, key: Key) -> Image:
-        if isinstance(key, int):
-            return self.view.plain(read_crop(self.samples[self.entries[key].sample]))
-        epoch, index = key
+        epoch, index = (0, key) if isinstance(key, int) else key
         entry = self.entries[index]
-        sample = self.samples[entry.sample]
+        sample: Sample = self.samples[entry.sample]
         image = read_crop(sample)
-        if not entry.blend:
-            return self.view.random(image, np.random.default_rng((self.seed, epoch, index)))
         # The same random numbers for both of a pair: they differ by the pasted face alone.
-        random = np.random.default_rng((self.seed, epoch, entry.sample, 1))
-        blend = self_blend(image, self.landmarks[sample.path], random)
-        return self.view.random(blend.image if entry.blend == "fake" else blend.target, random)
+        source = (self.seed, epoch, entry.sample, 1) if entry.blend else (self.seed, epoch, index)
+        random = np.random.default_rng(source)
+        if entry.blend:
+            image = self._blended(image, sample, entry.blend, random)
+        return self.view.plain(image) if isinstance(key, int) else self.view.random(image, random)
+
+    def _blended(self, image: Image, sample: Sample, blend: str, random: np.random.Generator) -> Image:
+        try:
+            made = self_blend(image, self.landmarks[sample.path], random)
+        except InputError as error:
+            raise InputError(f"{sample.path}{_line(sample)}: {error}") from error
+        return made.image if blend == "fake" else made.target
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends them
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
 
@@ -237,7 +260,7 @@ def loader(dataset: PictureDataset, keys: Iterable[Sequence[Key]], *, workers: i
         dataset,
         batch_sampler=keys,  # type: ignore[arg-type]  # any iterable of lists serves
         num_workers=workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         persistent_workers=workers > 0,
         # A forked worker hangs where OpenCV or torch already have threads.
         multiprocessing_context="spawn" if workers else None,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefake_runtime.errors import UsageError
+from edgefake_runtime.errors import InputError, UsageError
 
 from .randaugment import RandAugment
 
@@ -19,14 +19,22 @@ Image = NDArray[np.uint8]
 SHARE = 224 / 256
 """Side of the view over the shorter side of the picture that it is cut from."""
 
+LONGEST = 100
+"""Times that a picture may be as long as it is wide."""
+
 
 def shorter_side(image: Image, side: int) -> Image:
     """Resize, keeping the aspect: (H, W, 3) -> min(H', W') = side, the other rounded to whole pixels.
 
     Area averaging where it shrinks, bilinear where it grows, as `edgefake_runtime.crops.resize` has it.
+
+    Raises:
+        InputError: a strip, which would grow without bounds.
     """
     height, width = image.shape[:2]
     shorter = min(height, width)
+    if max(height, width) > LONGEST * shorter:
+        raise InputError(f"expected a picture at most {LONGEST} times as long as wide, got {width}x{height}")
     if shorter == side:
         return image
     rows, columns = max(side, round(height * side / shorter)), max(side, round(width * side / shorter))

@@ -2,19 +2,22 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Protocol
 
 from edgefake_runtime.errors import InputError, UsageError
-from edgefake_runtime.media import PICTURE_SUFFIXES
 
 from .listings import LISTING_LAYOUTS
 from .names import NAME_LAYOUTS
+from .people import PlainFile, read_people
 from .tree import Reading, SourceVideo, Tree
 
 __all__ = ["LAYOUTS", "Folders", "Layout", "add_groups", "read_layout"]
+
+SPLIT_FOLDERS = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+"""Names of folders, in lower case, into which a tree was divided before."""
 
 
 class Layout(Protocol):
@@ -39,7 +42,9 @@ class Layout(Protocol):
 class Folders:
     """Any tree with folders named real and fake: the innermost such folder of a path is the label.
 
-    Each file is its own identity; files of the same path below real/ and fake/, suffix aside, share one.
+    Names like those of FaceForensics++ and Celeb-DF are read as people; see `edgefake.prepare.people`. Each other
+    file is its own identity; files of the same path below real/ and fake/, suffix aside, share one, also where
+    `_fake` or `_real` follows the name.
     """
 
     name: str = "folders"
@@ -47,36 +52,50 @@ class Folders:
 
     def read(self, tree: Tree) -> Reading:
         """Every media file below a folder named real or fake."""
-        videos, unknown = [], []
-        for source in tree.media:
-            video = self._video(source)
-            if video is None:
-                unknown.append(source)
-            else:
-                videos.append(video)
-        deep = sum(self._is_frame(video.source) for video in videos)
-        note = f"{deep} pictures lie in folders of their own, each its own identity: if such a folder holds the frames "
-        note += "of one video, --group-regex '(?:real|fake)/([^/]+)/' keeps it whole"
-        return Reading(tuple(videos), tuple(unknown), notes=(note,) if deep else ())
-
-    @staticmethod
-    def _video(source: str) -> SourceVideo | None:
-        folders = PurePosixPath(source).parts[:-1]
-        labelled = [index for index, name in enumerate(folders) if name.lower() in ("real", "fake")]
-        if not labelled:
-            return None
-        at = labelled[-1]
-        rest = PurePosixPath(*folders[:at], *folders[at + 1 :], PurePosixPath(source).stem)
-        return SourceVideo(source, folders[at].lower(), (f"file:{rest.as_posix()}",))
-
-    @staticmethod
-    def _is_frame(source: str) -> bool:
-        path = PurePosixPath(source)
-        return path.suffix.lower() in PICTURE_SUFFIXES and path.parent.name.lower() not in ("real", "fake")
+        files = {source: file for source in tree.media if (file := _plain_file(source))}
+        people, notes = read_people(files.values())
+        videos = tuple(
+            SourceVideo(source, file.label, people.get(source) or (_file_identity(file),))
+            for source, file in files.items()
+        )
+        unknown = tuple(source for source in tree.media if source not in files)
+        alone = [file for source, file in files.items() if source not in people]
+        return Reading(videos, unknown, notes=(*notes, *_frame_notes(alone), *_split_notes(files)))
 
     def recognizes(self, reading: Reading) -> bool:
         """Whether the tree is of this layout."""
         return bool(reading.videos)
+
+
+def _plain_file(source: str) -> PlainFile | None:
+    folders = PurePosixPath(source).parts[:-1]
+    labelled = [index for index, name in enumerate(folders) if name.lower() in ("real", "fake")]
+    if not labelled:
+        return None
+    at = labelled[-1]
+    return PlainFile(source, folders[at].lower(), PurePosixPath(*PurePosixPath(source).parts[at + 1 :]))
+
+
+def _file_identity(file: PlainFile) -> str:
+    above = PurePosixPath(file.source).parts[: -len(file.below.parts) - 1]
+    stem = re.sub(r"(?<=.)[_-](?:real|fake)$", "", file.below.stem, flags=re.IGNORECASE)
+    return f"file:{PurePosixPath(*above, file.below.parent, stem).as_posix()}"
+
+
+def _frame_notes(files: Iterable[PlainFile]) -> tuple[str, ...]:
+    deep = sum(bool(file.folders) for file in files)
+    note = f"{deep} pictures lie in folders of their own, each its own identity: if such a folder holds the frames "
+    note += "of one video, --group-regex '(?:real|fake)/([^/]+)/' keeps it whole"
+    return (note,) if deep else ()
+
+
+def _split_notes(sources: Iterable[str]) -> tuple[str, ...]:
+    """Where SOURCE was divided before."""
+    splits = [part for source in sources for part in PurePosixPath(source).parts[:-1] if part.lower() in SPLIT_FOLDERS]
+    named = ", ".join(sorted(set(splits)))
+    note = f"folders named {named} are dealt anew among train, val and test: to keep such a division, prepare each "
+    note += "folder by itself, with --split 100/0/0, 0/100/0 or 0/0/100"
+    return (note,) if splits else ()
 
 
 _ALL: tuple[Layout, ...] = (*NAME_LAYOUTS, *LISTING_LAYOUTS, Folders())

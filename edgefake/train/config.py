@@ -67,11 +67,11 @@ class TrainConfig:
     lr: float = _setting(1e-3, "peak learning rate")
     weight_decay: float = _setting(1e-4, "of AdamW, on matrices")
     warmup_epochs: float = _setting(0.5, "epochs in which the rate grows")
-    t_max: float | None = _setting(None, "epochs of the cosine after the warm-up; all that are left otherwise")
+    t_max: float = _setting(0.0, "epochs of the cosine after the warm-up; 0 for all that are left")
     clip: float = _setting(1.0, "largest norm of the gradient; 0 for none")
     ema: float = _setting(0.0, "decay of an exponential moving average of the weights, such as 0.999; 0 for none")
     dropout: float | None = _setting(None, "in the head; the configuration's own otherwise")
-    train_blocks: int | None = _setting(None, "train only the last N blocks and the head")
+    train_blocks: int = _setting(-1, "train the last N blocks and the head alone; -1 for everything")
     view: str = _setting("face", "face: whole crops, softened as cameras and codecs do; crop: random crop and flip")
     randaugment: int = _setting(0, "operations of RandAugment")
     magnitude: int = _setting(10, "of RandAugment, 0 to 30")
@@ -103,22 +103,25 @@ class TrainConfig:
         _expect(sound, "distill", "hard or soft, with or without dense", self.distill)
         if self.recipe == "pretrain":
             _expect(self.fakes == "labelled", "fakes", "labelled for pretrain", self.fakes)
+        if self.teacher is None:
+            for name in ("distill", "alpha", "temperature"):
+                usual = RECIPES[self.recipe].get(name, getattr(type(self), name))
+                _expect(getattr(self, name) == usual, name, "a --teacher beside it", getattr(self, name))
 
     def _check_numbers(self) -> None:
         for name in ("epochs", "batch", "accumulate"):
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("weight_decay", "warmup_epochs", "clip", "randaugment", "mixup", "cutmix"):
+        for name in ("weight_decay", "warmup_epochs", "t_max", "clip", "randaugment", "mixup", "cutmix"):
             _expect(0 <= getattr(self, name) < float("inf"), name, "0 or more", getattr(self, name))
         for name in ("workers", "save_every", "seed"):
             _expect(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         _expect(0 < self.lr < float("inf"), "lr", "more than 0", self.lr)
-        _expect(self.temperature > 0, "temperature", "more than 0", self.temperature)
+        _expect(0 < self.temperature < float("inf"), "temperature", "more than 0", self.temperature)
         _expect(self.batch >= self.accumulate, "batch", f"at least {self.accumulate} to accumulate", self.batch)
         _expect(
             self.warmup_epochs < self.epochs, "warmup_epochs", f"less than {self.epochs} epochs", self.warmup_epochs
         )
-        _expect(self.t_max is None or self.t_max > 0, "t_max", "more than 0", self.t_max)
-        _expect(self.train_blocks is None or self.train_blocks >= 0, "train_blocks", "0 or more", self.train_blocks)
+        _expect(self.train_blocks >= -1, "train_blocks", "-1 or more", self.train_blocks)
         _expect(0 <= self.ema < 1, "ema", "0 to less than 1", self.ema)
         _expect(0 <= self.alpha <= 1, "alpha", "0 to 1", self.alpha)
         _expect(self.dropout is None or 0 <= self.dropout < 1, "dropout", "0 to less than 1", self.dropout)
@@ -134,7 +137,7 @@ class TrainConfig:
     @property
     def cosine_epochs(self) -> float:
         """Epochs from the peak of the learning rate to zero."""
-        return self.t_max if self.t_max is not None else self.epochs - self.warmup_epochs
+        return self.t_max or self.epochs - self.warmup_epochs
 
     def to_json(self) -> dict[str, Any]:
         """The settings as JSON values; folders by their last part, so that no machine's paths travel."""

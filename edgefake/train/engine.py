@@ -33,7 +33,7 @@ from .schedule import learning_rate
 from .state import STATE_FILE, TrainingState, load_state, save_state
 from .teachers import Teacher
 
-__all__ = ["Engine", "Events", "Task"]
+__all__ = ["Engine", "Events", "Task", "make_accelerator"]
 
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 SAVE_SECONDS = 300.0
@@ -52,6 +52,7 @@ class Task:
         metadata: what the checkpoints say beside recipe and scores; JSON values.
         teacher: to distil from.
         frozen: modules that do not learn and stay in evaluation mode.
+        notes: what the user should know of the data, a line each.
     """
 
     network: Network
@@ -61,6 +62,7 @@ class Task:
     metadata: Mapping[str, Any]
     teacher: Teacher | None = None
     frozen: tuple[nn.Module, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,13 @@ class Events:
         start: the number of pictures of the whole run, and of those done before.
         pictures: pictures as they are done.
         epoch: each epoch's report.
+        note: what the user should know, a line each.
     """
 
     start: Callable[[int, int], None] = lambda total, done: None
     pictures: Callable[[int], None] = lambda count: None
     epoch: Callable[[EpochReport], None] = lambda report: None
+    note: Callable[[str], None] = lambda line: None
 
 
 @dataclass
@@ -86,10 +90,15 @@ class _Epoch:
     steps: int = 0
     pictures: int = 0
     seconds: float = 0.0
-    unreadable: list[int] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
 
-def _accelerator(config: TrainConfig) -> Accelerator:
+def make_accelerator(config: TrainConfig) -> Accelerator:
+    """Precision, accumulation and device of a run; joins the other processes, if there are any.
+
+    Raises:
+        UsageError: float16 without a GPU.
+    """
     # Accelerate keeps its settings in singletons; a second run in one process may have others.
     AcceleratorState._reset_state()
     GradientState._reset_state()
@@ -119,12 +128,16 @@ class Engine:
     likewise: a run that was killed and goes on from its last state ends with the weights of one that was not.
     """
 
-    def __init__(self, task: Task, config: TrainConfig, *, events: Events | None = None) -> None:
-        self.task, self.config = task, config
-        self.accelerator = _accelerator(config)
+    def __init__(
+        self, task: Task, config: TrainConfig, accelerator: Accelerator, *, events: Events | None = None
+    ) -> None:
+        self.task, self.config, self.accelerator = task, config, accelerator
         self.events = events if events and self.accelerator.is_main_process else Events()
         device = self.accelerator.device
         self.teacher = task.teacher.to(device) if task.teacher else None
+        if device.type == "cuda" and self.accelerator.num_processes > 1:
+            # In place; a CPU has no such layer.
+            nn.SyncBatchNorm.convert_sync_batchnorm(task.network)  # type: ignore[no-untyped-call]
         self.raw = _objective(task, config, self.teacher, device)
         self.optimizer_raw = _optimizer(self.raw, config)
         self.ema = self._average(config.ema)
@@ -176,9 +189,13 @@ class Engine:
         if not path.is_file():
             return False
         progress = load_state(self._state(), path)
+        if progress["data"] != self._data():
+            raise InputError(f"{path}: expected the pictures and processes of that run, got others; start a new run")
         self.step = progress["step"]
         self.reports = [EpochReport(**report) for report in progress["reports"]]
         self.epoch = _Epoch(**progress["epoch"])
+        if not self.accelerator.is_main_process:
+            self.epoch.unreadable = []  # counted once
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(progress["scaler"])
         self.order = self._order()
@@ -192,11 +209,18 @@ class Engine:
             "step": self.step,
             "reports": [asdict(report) for report in self.reports],
             "epoch": asdict(self.epoch),
+            "data": self._data(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
         }
         return TrainingState(modules, self.optimizer_raw, progress)
 
+    def _data(self) -> list[Any]:
+        """What a run must find again to go on."""
+        return [self.task.train.digest(), self.accelerator.num_processes]
+
     def _save(self) -> None:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.raw.parameters()):
+            raise self._not_finite("weight", math.nan)
         if self.accelerator.is_main_process:
             save_state(self._state(), self.config.out / STATE_FILE)
 
@@ -206,6 +230,8 @@ class Engine:
         Raises:
             InputError: a loss or gradient that is not finite, no readable picture, a full disk.
         """
+        for note in self.task.notes:
+            self.events.note(note)
         size = self.order.batch if len(self.task.train) >= self.order.batch else len(self.task.train)
         self.events.start(self.order.steps * size, self.step * size)
         parts = stream(loader(self.task.train, self.order, workers=self.config.workers))
@@ -244,25 +270,32 @@ class Engine:
         """One optimizer step over all its parts; `self.step` grows by one."""
         begun = time.monotonic()
         rate = self._set_rate()
-        losses = []
+        sums = torch.zeros(2, device=self.accelerator.device)  # of losses, of pictures
         for part in range(self.config.accumulate):
             batch = next(parts)
-            losses.append(self._part(batch, part))
-            self.epoch.pictures += int(batch.readable.sum()) * self.accelerator.num_processes
-            self.epoch.unreadable += batch.indices[~batch.readable].tolist()
-        mean = float(self.accelerator.reduce(torch.stack(losses).mean(), "mean"))
-        if not math.isfinite(mean):
-            raise self._not_finite("loss", mean)
+            count = int(batch.readable.sum())
+            sums += torch.stack([self._part(batch, part) * count, sums.new_tensor(count)])
+            self.epoch.unreadable += [str(self.task.train.path(i)) for i in batch.indices[~batch.readable].tolist()]
+        loss, pictures = self.accelerator.reduce(sums, "sum").tolist()
+        if not pictures:
+            first = self.task.train.path(int(batch.indices[0]))
+            raise InputError(f"step {self.step + 1}: expected a readable picture, got none, such as {first}")
+        if not math.isfinite(loss):
+            raise self._not_finite("loss", loss)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.ema:
             self.ema.update_parameters(self.task.network)
-        self.step += 1
-        self.epoch.loss += mean
-        self.epoch.steps += 1
-        self.epoch.seconds += time.monotonic() - begun
-        self._log({"train/loss": mean, "train/lr": rate})
+        self._count(loss / pictures, int(pictures), time.monotonic() - begun)
+        self._log({"train/loss": loss / pictures, "train/lr": rate})
         self.events.pictures(min(self.config.batch, len(self.task.train)))
+
+    def _count(self, loss: float, pictures: int, seconds: float) -> None:
+        self.step += 1
+        self.epoch.loss += loss
+        self.epoch.steps += 1
+        self.epoch.pictures += pictures
+        self.epoch.seconds += seconds
 
     def _set_rate(self) -> float:
         """The rate in the middle of this step, so that neither the first nor the last one is zero."""
@@ -273,27 +306,31 @@ class Engine:
         return self.config.lr * share
 
     def _part(self, batch: Batch, part: int) -> Tensor:
-        """Forward and backward of one part; gradients are clipped after the last one. Returns the loss."""
+        """Forward and backward of one part; gradients are clipped after the last one. Returns its mean loss.
+
+        Each picture of a step weighs the same, whatever part and process it is in; those that cannot be read weigh 0.
+        """
         source = (self.config.seed, self.step, part, self.accelerator.process_index)
         seed = int(np.random.SeedSequence(source).generate_state(1, np.uint64)[0] >> 1)
         torch.manual_seed(seed)
         images, targets = self._inputs(batch, torch.Generator().manual_seed(seed))
+        hands = self.config.accumulate * self.accelerator.num_processes
+        weight = int(batch.readable.sum()) * hands / min(self.config.batch, len(self.task.train))
         with self.accelerator.accumulate(self.objective):
             loss: Tensor = self.objective(images, targets, self._lesson(images))
-            self.accelerator.backward(loss)
-            if self.accelerator.sync_gradients and self.config.clip:
-                norm = self.accelerator.clip_grad_norm_(self.raw.parameters(), self.config.clip)
+            self.accelerator.backward(loss * weight)
+            if self.accelerator.sync_gradients:
+                norm = self.accelerator.clip_grad_norm_(self.raw.parameters(), self.config.clip or math.inf)
                 if norm is not None and self.accelerator.scaler is None and not torch.isfinite(norm):
                     raise self._not_finite("gradient", float(norm))
         return loss.detach()
 
     def _inputs(self, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        if not batch.readable.any():
-            first = self.task.train.path(int(batch.indices[0]))
-            raise InputError(f"expected a readable picture among {len(batch.indices)}, got none; the first is {first}")
+        """The readable pictures; all of them, black, where none is, so that every process takes part in the step."""
+        kept = batch.readable if batch.readable.any() else torch.ones_like(batch.readable)
         device = self.accelerator.device
-        images = to_input(batch.images[batch.readable].to(device))
-        targets = one_hot(batch.labels[batch.readable], len(self.task.train.classes)).to(device)
+        images = to_input(batch.images[kept].to(device))
+        targets = one_hot(batch.labels[kept], len(self.task.train.classes)).to(device)
         return self.mix(images, targets, generator)
 
     def _lesson(self, images: Tensor) -> Lesson | None:
@@ -304,16 +341,19 @@ class Engine:
         return Lesson(logits, cells)
 
     def _not_finite(self, what: str, value: float) -> InputError:
-        epoch = self.step // self.order.steps_per_epoch + 1
+        step = self.step + (what in ("loss", "gradient"))
+        epoch = max(0, step - 1) // self.order.steps_per_epoch + 1
         return InputError(
-            f"step {self.step + 1} (epoch {epoch}): expected a finite {what}, got {value}; lower --lr. "
+            f"step {step} (epoch {epoch}): expected a finite {what}, got {value}; lower --lr. "
             f"The checkpoints and the state before it are kept in {self.config.out}"
         )
 
     def _end_epoch(self, validation: Iterator[Batch]) -> None:
         begun = time.monotonic()
         loss, accuracy, auc = self._validate(validation)
-        unreadable = sum(len(some) for some in gather_object([self.epoch.unreadable]))
+        if not math.isfinite(loss):
+            raise self._not_finite("validation loss", loss)
+        unreadable = len({path for some in gather_object([self.epoch.unreadable]) for path in some})
         group = self.optimizer_raw.param_groups[0]
         self.reports.append(
             EpochReport(
@@ -332,11 +372,18 @@ class Engine:
 
     def _validate(self, batches: Iterator[Batch]) -> tuple[float, float, float | None]:
         """Cross-entropy, top-1 accuracy, and the AUC where the classes are real and fake."""
+        if self.accelerator.num_processes > 1:
+            for buffer in self.network.buffers():  # BatchNorm's statistics: all judge by the first one's
+                torch.distributed.broadcast(buffer, 0)
         found = gather_object([logits_of(self.network, batches)])
         logits = np.concatenate([part for part, _ in found]).astype(np.float64)
-        labels = np.array([self.task.validation.label(int(i)) for _, indices in found for i in indices])
+        indices = np.concatenate([some for _, some in found]).tolist()
+        labels = np.array([self.task.validation.label(index) for index in indices])
         if not len(labels):
             raise InputError("expected readable pictures in the validation split, got none")
+        if self.accelerator.is_main_process:
+            missing = set(range(len(self.task.validation))) - set(indices)
+            self.epoch.unreadable += [str(self.task.validation.path(index)) for index in missing]
         loss = float(F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(labels)))
         accuracy = float((logits.argmax(axis=1) == labels).mean())
         if self.task.validation.classes != LABELS or len(set(labels.tolist())) < 2:

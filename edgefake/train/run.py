@@ -1,13 +1,13 @@
 """One run of a recipe, from its settings to its checkpoints."""
 
-import os
 from pathlib import Path
 
+from edgefake.checkpoint import CONFIG, WEIGHTS
 from edgefake_runtime import InputError, UsageError
 
 from .config import CONFIG_FILE, TrainConfig, write_config
-from .curves import EpochReport
-from .engine import Engine, Events
+from .curves import CURVES_FILE, METRICS_FILE, EpochReport
+from .engine import Engine, Events, make_accelerator
 from .state import STATE_FILE
 from .tasks import make_task
 
@@ -32,13 +32,14 @@ def train(
         InputError: unreadable data, a loss that is not finite, a full disk.
         UsageError: impossible settings, or an earlier run in the folder.
     """
-    first = os.environ.get("RANK", "0") == "0"
-    if first:
-        _claim(config.out, resume=resume, force=force)
-    task = make_task(config)
-    if first:
-        _describe(config)
-    engine = Engine(task, config, events=events)
+    accelerator = make_accelerator(config)
+    with accelerator.main_process_first():  # landmarks that the first one searched are read by the others
+        if accelerator.is_main_process:
+            _claim(config.out, resume=resume, force=force)
+        task = make_task(config)
+        if accelerator.is_main_process:
+            _describe(config)
+    engine = Engine(task, config, accelerator, events=events)
     try:
         if resume:
             engine.resume()
@@ -56,10 +57,19 @@ def _claim(out: Path, *, resume: bool, force: bool) -> None:
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if not resume:
-            (out / STATE_FILE).unlink(missing_ok=True)
+        if force and not resume:
+            _remove_run(out)
     except OSError as error:
         raise _unwritable(out, error) from error
+
+
+def _remove_run(out: Path) -> None:
+    """Remove what a run leaves, and nothing else: a new one that stops early must not stand beside it."""
+    left = [out / name for name in (STATE_FILE, CONFIG_FILE, METRICS_FILE, CURVES_FILE)]
+    left += [out / name / file for name in ("best", "last") for file in (WEIGHTS, CONFIG)]
+    left += (out / "events").glob("events.out.tfevents.*")
+    for path in left:
+        path.unlink(missing_ok=True)
 
 
 def _describe(config: TrainConfig) -> None:

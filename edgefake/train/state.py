@@ -86,8 +86,14 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     found: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         number, name = key.split("/", 1)
-        found.setdefault(int(number), {})[name] = value
+        found.setdefault(int(number), {})[name] = _laid_out_as(parameters[int(number)], value)
     optimizer.load_state_dict({"state": found, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """The same numbers in the parameter's memory format: the fused AdamW walks both as they lie."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

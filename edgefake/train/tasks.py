@@ -15,9 +15,9 @@ from edgefake.data.crop_margin import measure_crop
 from edgefake.data.crop_rule import read_crop_rule
 from edgefake.data.folders import ClassData, read_classes
 from edgefake.data.landmarks import load_landmarks
-from edgefake.data.manifest import LABELS, Sample, read_manifest
+from edgefake.data.manifest import LABELS, Sample, check_splits, read_manifest
 from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
-from edgefake.models import Network, build
+from edgefake.models import Network, ViTConfig, build, configuration
 from edgefake.models.head import DEEPFAKE_HEAD
 from edgefake_runtime import Crop, InputError, UsageError
 
@@ -45,67 +45,84 @@ def make_task(config: TrainConfig) -> Task:
     data = _read(config)
     torch.manual_seed(config.seed)
     network, model = _network(config, len(data.classes))
-    teacher = load_teacher(config.teacher, classes=len(data.classes)) if config.teacher else None
+    teacher = load_teacher(config.teacher, classes=data.classes) if config.teacher else None
     view = View(network.config.image_size, config.view, config.randaugment, config.magnitude)
-    train, validation = _datasets(config, data, view)
+    train, validation, notes = _datasets(config, data, view)
     metadata: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "labels": data.classes}
     if data.classes == LABELS:
         metadata["crop"] = asdict(_crop(config, data.train, view.share))
-    frozen = _freeze(network, config.train_blocks) if config.train_blocks is not None else ()
-    return Task(network, model, train, validation, metadata, teacher=teacher, frozen=frozen)
+    frozen = _freeze(network, config.train_blocks) if config.train_blocks >= 0 else ()
+    return Task(network, model, train, validation, metadata, teacher=teacher, frozen=frozen, notes=notes)
 
 
 def _read(config: TrainConfig) -> ClassData:
     if config.recipe == "pretrain":
+        if config.data.is_file():
+            check_splits(config.data, read_manifest(config.data, labels=None, required=("file", "label", "split")))
         data = read_classes(config.data)
         return replace(data, classes=LABELS) if set(data.classes) == set(LABELS) else data
-    required = ("file", "label", "split")
-    train = read_manifest(config.data, split="train", required=required)
-    validation = read_manifest(config.data, split="val", required=required)
-    _check(train, validation, config)
+    samples = read_manifest(config.data, required=("file", "label", "split"))
+    check_splits(config.data, samples)
+    train, validation = (_of_split(config.data, samples, name) for name in ("train", "val"))
+    for name, part in (("train", train), ("val", validation)):
+        fakes = sum(sample.fake for sample in part)
+        if fakes == len(part) or (not fakes and config.fakes != "self-blended"):
+            raise InputError(f"{config.data}: expected both classes in {name}, got {fakes} fake of {len(part)}")
     return ClassData(LABELS, train, validation)
 
 
-def _check(train: Sequence[Sample], validation: Sequence[Sample], config: TrainConfig) -> None:
-    """What would only fail, or mislead, after hours: one class, people in both splits."""
-    for name, part in (("train", train), ("val", validation)):
-        fakes = sum(sample.fake for sample in part)
-        alone = name == "train" and config.fakes == "self-blended" and not fakes
-        if not 0 < fakes < len(part) and not alone:
-            raise InputError(f"{config.data}: expected both classes in {name}, got {fakes} fake of {len(part)}")
-    shared = {sample.group for sample in train} & {sample.group for sample in validation}
-    if shared:
-        raise InputError(
-            f"{config.data}: expected groups that stand in one split, got {len(shared)} in both, such as {min(shared)}"
-        )
+def _of_split(manifest: Path, samples: Sequence[Sample], name: str) -> list[Sample]:
+    found = [sample for sample in samples if sample.split == name]
+    if not found:
+        splits = ", ".join(sorted({sample.split for sample in samples}))
+        raise InputError(f"{manifest}: expected rows of the split {name!r}, got none (splits here: {splits})")
+    return found
 
 
-def _datasets(config: TrainConfig, data: ClassData, view: View) -> tuple[PictureDataset, PictureDataset]:
-    landmarks: dict[Path, NDArray[np.float32]] = {}
-    if config.fakes != "labelled":
-        reals = [sample for sample in data.train if not sample.fake]
-        landmarks = load_landmarks(reals, config.data, cache=config.out / "landmarks.cache.csv").points
-    if config.fakes != "labelled" and not landmarks:
-        raise InputError(f"{config.data}: expected faces to blend among the reals, found none")
+def _datasets(
+    config: TrainConfig, data: ClassData, view: View
+) -> tuple[PictureDataset, PictureDataset, tuple[str, ...]]:
+    """Pictures to learn from and to report on, and what is to be said of them.
+
+    Without a fake in the validation split, a detector learned from reals alone is validated on blends of its reals.
+    """
+    train_points, notes = _landmarks(config, data.train) if config.fakes != "labelled" else ({}, ())
     train = PictureDataset(
-        data.train, view, data.classes, config.seed, fakes=config.fakes, landmarks=landmarks, strict=config.strict
+        data.train, view, data.classes, config.seed, fakes=config.fakes, landmarks=train_points, strict=config.strict
     )
-    return train, PictureDataset(data.val, view, data.classes, strict=config.strict)
+    if data.classes != LABELS or any(sample.fake for sample in data.val):
+        return train, PictureDataset(data.val, view, data.classes, strict=config.strict), notes
+    points, more = _landmarks(config, data.val)
+    validation = PictureDataset(
+        data.val, view, data.classes, config.seed, fakes="self-blended", landmarks=points, strict=config.strict
+    )
+    return train, validation, (*notes, "the validation split has no fakes: its reals are blended", *more)
+
+
+def _landmarks(
+    config: TrainConfig, samples: Sequence[Sample]
+) -> tuple[dict[Path, NDArray[np.float32]], tuple[str, ...]]:
+    reals = [sample for sample in samples if not sample.fake]
+    found = load_landmarks(reals, config.data, cache=config.out / "landmarks.cache.csv")
+    if config.strict and found.unreadable:
+        raise InputError(f"{config.data}: expected pictures that can be read, got {found.unreadable} that cannot")
+    if not found.points:
+        raise InputError(f"{config.data}: expected faces to blend among {len(reals)} reals, found none")
+    lost = found.faceless + found.unreadable
+    if not lost:
+        return found.points, ()
+    return found.points, (
+        f"{lost} of {len(reals)} reals are not blended: {found.faceless} without a face, {found.unreadable} unreadable",
+    )
 
 
 def _crop(config: TrainConfig, samples: Sequence[Sample], share: float) -> Crop:
-    """How the runtime must cut a face to show what the network saw at validation: of margin m a share s of the crop.
-
-    The crop shows 1 + 2 m boxes, its middle s (1 + 2 m).
-    """
+    """How the runtime must cut a face to show what the network saw at validation."""
     if config.crop_margin is not None:
         given = Crop(config.crop_margin, shift=0.0, square=True, origin="given by --crop-margin")
     else:
         given = read_crop_rule(config.data) or measure_crop(samples)
-    if share == 1:
-        return given
-    middle = f"{given.origin}; the middle {share:.3f} of it"
-    return replace(given, margin=round((share * (1 + 2 * given.margin) - 1) / 2, 4), origin=middle)
+    return replace(given, share=share * given.share)
 
 
 def _network(config: TrainConfig, classes: int) -> tuple[Network, str]:
@@ -116,10 +133,12 @@ def _network(config: TrainConfig, classes: int) -> tuple[Network, str]:
         changes["distillation"] = True
     if config.recipe == "finetune":
         return _from_pretrained(config, changes)
-    if config.recipe == "pretrain":
-        changes["head"] = ()
     if not config.model:
         raise UsageError("model: expected the name of a configuration, such as bitvit-tiny; got none")
+    if config.recipe == "pretrain":
+        changes["head"] = ()
+        if config.dropout is not None and isinstance(configuration(config.model), ViTConfig):
+            raise UsageError(f"dropout: expected none in the linear head of {config.model}, got {config.dropout}")
     network = _built(config.model, changes)
     if config.init:
         _start_from(network, _full(config.init))

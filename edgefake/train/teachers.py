@@ -93,10 +93,15 @@ class _CheckpointTeacher(Teacher):
     """One of our networks."""
 
     network: Network
+    order: Tensor
+
+    def __init__(self, network: Network, *, order: Sequence[int], **settings: Any) -> None:
+        super().__init__(network, classes=network.config.classes, image_size=network.config.image_size, **settings)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
 
     def answer(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.network.features(images)  # (B, N, C)
-        return self.network.classify(features), _grid(features)
+        return self.network.classify(features)[:, self.order], _grid(features)
 
 
 class _TimmTeacher(Teacher):
@@ -144,15 +149,17 @@ def _timm_cells(network: Any, features: Tensor) -> Tensor | None:
     return _grid(tokens) if math.isqrt(tokens.shape[1]) ** 2 == tokens.shape[1] else None
 
 
-def load_teacher(name: str, *, classes: int) -> Teacher:
+def load_teacher(name: str, *, classes: Sequence[str]) -> Teacher:
     """A teacher by name; it stays on the CPU until moved.
 
     Args:
         name: a checkpoint folder of ours, `timm:NAME` or `torchvision:NAME`. The packages download their own weights.
-        classes: of the data, in the teacher's order.
+        classes: of the data, in the order of the labels. A checkpoint of ours must know the same names; its answers are
+            brought into this order. Of the packages' networks the number is checked alone: give ImageNet's classes in
+            the order of their WordNet numbers, which is that of its folders.
 
     Raises:
-        UsageError: no such teacher, another number of classes, or a package that is missing or does not import.
+        UsageError: no such teacher, other classes, or a package that is missing or does not import.
         ModelFileError: a damaged checkpoint.
         InputError: weights that could not be downloaded.
     """
@@ -161,24 +168,30 @@ def load_teacher(name: str, *, classes: int) -> Teacher:
     elif name.startswith(TORCHVISION):
         teacher = _load_torchvision(name)
     else:
-        teacher = _load_ours(name)
-    if teacher.classes != classes:
+        teacher = _load_ours(name, tuple(classes))
+    if teacher.classes != len(classes):
         raise UsageError(
-            f"{name}: expected a teacher of the data's {classes} classes, got one of {teacher.classes}; "
+            f"{name}: expected a teacher of the data's {len(classes)} classes, got one of {teacher.classes}; "
             "train one on this data, or distil on the data that it knows"
         )
     return teacher
 
 
-def _load_ours(name: str) -> Teacher:
+def _load_ours(name: str, classes: tuple[str, ...]) -> Teacher:
     folder = Path(name)
     if not folder.exists():
         raise UsageError(f"{name}: expected a checkpoint folder, timm:NAME or torchvision:NAME; got none of them")
     checkpoint = load_checkpoint(folder)
-    config = checkpoint.network.config
+    labels = checkpoint.metadata.get("labels")
+    order: list[int] = list(range(checkpoint.network.config.classes))
+    if isinstance(labels, list) and len(labels) == len(classes) == len(order):
+        if set(labels) != set(classes):
+            other = min(set(classes) - set(labels))
+            raise UsageError(f"{name}: expected a teacher that knows the data's classes, got one without {other}")
+        order = [labels.index(each) for each in classes]
     known = {key: checkpoint.metadata[key] for key in ("mean", "std") if key in checkpoint.metadata}
     try:
-        return _CheckpointTeacher(checkpoint.network, classes=config.classes, image_size=config.image_size, **known)
+        return _CheckpointTeacher(checkpoint.network, order=order, **known)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ModelFileError(f"{name}: expected mean and std of three numbers, got {known}") from error
 

@@ -35,7 +35,16 @@ def crop_rectangle(box: Box, crop: Crop, *, height: int, width: int) -> tuple[in
     top = min(max(round(center_y - half_height * grow), 0), height - 1)
     right = min(max(round(center_x + half_width * grow), left + 1), width)
     bottom = min(max(round(center_y + half_height * grow), top + 1), height)
+    if crop.share < 1:
+        left, right = _middle(left, right, crop.share)
+        top, bottom = _middle(top, bottom, crop.share)
     return left, top, right, bottom
+
+
+def _middle(begin: int, end: int, share: float) -> tuple[int, int]:
+    length = max(1, round((end - begin) * share))
+    begin += (end - begin - length) // 2
+    return begin, begin + length
 
 
 def resize(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -38,18 +38,20 @@ class Crop:
 
     `square` first widens the shorter side of the detector's box to the longer one, about the centre; then
     the box moves down by `shift` times its height and grows by `margin` times its side on every side (or
-    shrinks, when negative). Parts outside the frame are cut off. The result is resized to the input size by
-    area averaging when it shrinks, bilinearly when it grows.
+    shrinks, when negative). Parts outside the frame are cut off, and of what is left the middle `share` of either
+    side is taken. The result is resized to the input size by area averaging when it shrinks, bilinearly when it grows.
     """
 
     margin: float
     shift: float
     square: bool
     origin: str
+    share: float = 1.0
 
     def __post_init__(self) -> None:
-        _require_types(self, margin=float, shift=float, square=bool, origin=str)
+        _require_types(self, margin=float, shift=float, square=bool, origin=str, share=float)
         _require(-0.4 < self.margin < 3.0, f"crop margin: expected -0.4 to 3 box sides, got {self.margin}")
+        _require(0.1 <= self.share <= 1, f"crop share: expected 0.1 to 1, got {self.share}")
         _require(abs(self.shift) < 1, f"crop shift: expected -1 to 1 box heights, got {self.shift}")
 
 
@@ -139,7 +141,10 @@ class ModelMetadata:
 
     def to_json(self) -> str:
         """The JSON text kept in a model file: sorted keys, so that equal metadata are equal bytes."""
-        return json.dumps(asdict(self), sort_keys=True)
+        values = asdict(self)
+        if self.crop.share == 1:
+            del values["crop"]["share"]  # unknown to runtimes of version 0.1.0's first models, which have none
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -22,11 +22,19 @@ def test_margin_shift_and_square_by_hand():
     square = Crop(margin=0.0, shift=0.1, square=True, origin="")
     assert crop_rectangle(box, square, height=400, width=400) == (90, 106, 150, 166)
     assert crop_rectangle(box, wide, height=180, width=120) == (80, 70, 120, 180)
+    middle = Crop(margin=0.5, shift=0.0, square=False, origin="", share=0.5)  # of what is inside the frame
+    assert crop_rectangle(box, middle, height=400, width=400) == (100, 100, 140, 160)
+    assert crop_rectangle(box, middle, height=180, width=120) == (90, 97, 110, 152)
 
 
-@given(st.tuples(coordinates, coordinates, coordinates, coordinates), st.floats(-0.3, 2), st.booleans())
-def test_a_crop_always_holds_a_pixel_of_the_frame(box, margin, square):
-    crop = Crop(margin=margin, shift=0.0, square=square, origin="")
+@given(
+    st.tuples(coordinates, coordinates, coordinates, coordinates),
+    st.floats(-0.3, 2),
+    st.booleans(),
+    st.floats(0.1, 1),
+)
+def test_a_crop_always_holds_a_pixel_of_the_frame(box, margin, square, share):
+    crop = Crop(margin=margin, shift=0.0, square=square, origin="", share=share)
     x0, y0, x1, y1 = crop_rectangle(box, crop, height=70, width=90)
     assert 0 <= x0 < x1 <= 90
     assert 0 <= y0 < y1 <= 70

@@ -79,3 +79,13 @@ def test_what_is_no_metadata_is_refused(text):
 def test_impossible_values_are_refused_when_made():
     with pytest.raises(ModelFileError, match="threshold"):
         replace(METADATA, threshold=2.0)
+
+
+def test_a_share_is_written_where_there_is_one_alone():
+    """Files without one are as they always were."""
+    assert '"share"' not in METADATA.to_json()
+    middle = replace(METADATA, crop=replace(METADATA.crop, share=0.875))
+    assert ModelMetadata.from_json(middle.to_json()) == middle
+    assert ModelMetadata.from_json(METADATA.to_json()).crop.share == 1
+    with pytest.raises(ModelFileError, match=r"crop share: expected 0\.1 to 1, got 1\.5"):
+        replace(METADATA.crop, share=1.5)

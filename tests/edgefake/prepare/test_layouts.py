@@ -114,7 +114,11 @@ def test_uadfv_pairs_by_number(tmp_path):
 
 def test_names_like_those_of_uadfv_among_others_are_folders(tmp_path):
     touch(tmp_path, "real/0000.mp4", "fake/0000_fake.mp4", "fake/another.mp4")
-    assert read(tmp_path)[0] == "folders"
+    layout, videos, _ = read(tmp_path)
+    assert layout == "folders"
+    assert videos["real/0000.mp4"] == ("real", ("file:0000",))
+    assert videos["fake/0000_fake.mp4"] == ("fake", ("file:0000",))
+    assert videos["fake/another.mp4"] == ("fake", ("file:another",))
 
 
 def test_deepfake_timit_with_vidtimit_beside(tmp_path):

@@ -62,6 +62,38 @@ def test_what_no_split_takes_is_reported(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("real", "fake"),
+    [
+        ("real/{:03d}.mp4", "fake/{:03d}_{:03d}.mp4"),
+        ("train/real/{:03d}/0001.png", "test/fake/{:03d}_{:03d}/0001.png"),
+        ("real/id{}_0000.mp4", "fake/id{}_id{}_0000.mp4"),
+    ],
+)
+def test_nobody_stands_in_two_splits_of_a_plain_tree(tmp_path, real, fake):
+    """40 people in a ring, each swapped with the next: all hang together."""
+    touch(tmp_path, *(real.format(n) for n in range(40)), *(fake.format(n, (n + 1) % 40) for n in range(40)))
+    found = plan(tmp_path)
+    splits = {video.source: video.split for video in found.videos}
+    seen = [{splits[name] for name in _shown(n, real, fake) if name in splits} for n in range(40)]
+    assert max(map(len, seen)) == 1
+    assert set(splits.values()) == {"train", "val", "test"}
+    assert "are read as people" in found.notes[0]
+
+
+def _shown(n, real, fake):
+    """Files of a person of the ring."""
+    return real.format(n), fake.format(n, (n + 1) % 40), fake.format((n - 1) % 40, n)
+
+
+def test_folders_of_an_earlier_division_are_dealt_anew_with_a_note(tmp_path):
+    names = [f"{split}/{label}/{n}.jpg" for split in ("train", "Test") for label in ("real", "fake") for n in range(9)]
+    (note,) = plan(touch(tmp_path, *names)).notes
+    assert note.startswith("folders named Test, train are dealt anew")
+    alone = plan(tmp_path / "Test", shares=Shares(0, 0, 100))
+    assert ({video.split for video in alone.videos}, alone.notes) == ({"test"}, ())
+
+
 def test_a_sample_does_not_depend_on_other_videos():
     """More videos of one label, or another order, leave the choice among the others as it was."""
     reals = [SourceVideo(f"r{n}", "real", ("p",)) for n in range(20)]

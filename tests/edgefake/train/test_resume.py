@@ -33,7 +33,7 @@ from edgefake.train.engine import Engine
 from edgefake.train.run import train
 from tests.edgefake.crops import settings
 
-data, out, step, part, resume = sys.argv[1:]
+data, out, model, step, part, resume = sys.argv[1:]
 learn = Engine._part
 
 def fatal(engine, batch, number):
@@ -42,7 +42,7 @@ def fatal(engine, batch, number):
     return learn(engine, batch, number)
 
 Engine._part = fatal
-config = settings(Path(data), Path(out), epochs=4, batch=24, accumulate=3, ema=0.9, save_every=2, workers=1)
+config = settings(Path(data), Path(out), model=model, epochs=4, batch=24, accumulate=3, ema=0.9, save_every=2)
 train(config, resume=resume == "resume")
 """
 
@@ -52,9 +52,10 @@ def manifest(tmp_path_factory):
     return write_crops(tmp_path_factory.mktemp("crops"))
 
 
-def run_until(data, out, step, part, *, resume):
+def run_until(data, out, model, step, part, *, resume):
     """A run in a process of its own that kills itself before the given part of a step; its exit status."""
-    command = [sys.executable, "-c", KILLED, str(data), str(out), str(step), str(part), "resume" if resume else "begin"]
+    arguments = [data, out, model, step, part, "resume" if resume else "begin"]
+    command = [sys.executable, "-c", KILLED, *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=300, check=False).returncode
 
@@ -69,17 +70,19 @@ def scores(reports):
     return [(r.train_loss, r.val_loss, r.val_auc, r.lr) for r in reports]
 
 
-def test_a_run_killed_three_times_ends_with_the_same_weights(manifest, tmp_path):
+@pytest.mark.parametrize("model", ["bitvit-nano", "cnn-nano"])
+def test_a_run_killed_three_times_ends_with_the_same_weights(manifest, tmp_path, model):
     """SIGKILL at three random steps, one of them inside an accumulation; network, average and optimizer bit for bit."""
-    whole = settings(manifest, tmp_path / "whole", epochs=4, batch=24, accumulate=3, ema=0.9, save_every=2)
+    whole = settings(manifest, tmp_path / "whole", model=model, epochs=4, batch=24, accumulate=3, ema=0.9, save_every=2)
     reports = train(whole)
     steps = sorted(random.Random(7).sample(range(1, STEPS), 3))
     for turn, step in enumerate(steps):
         part = 1 if turn == 1 else 0
-        assert run_until(manifest, tmp_path / "killed", step, part, resume=turn > 0) == -signal.SIGKILL
+        assert run_until(manifest, tmp_path / "killed", model, step, part, resume=turn > 0) == -signal.SIGKILL
         print(f"killed before part {part + 1} of {PARTS} of step {step + 1}")
     resumed = train(
-        settings(manifest, tmp_path / "killed", epochs=4, batch=24, accumulate=3, ema=0.9, save_every=2), resume=True
+        settings(manifest, tmp_path / "killed", model=model, epochs=4, batch=24, accumulate=3, ema=0.9, save_every=2),
+        resume=True,
     )
     assert scores(resumed) == scores(reports)
     unbroken, mended = contents(tmp_path / "whole"), contents(tmp_path / "killed")
@@ -112,6 +115,14 @@ def test_a_damaged_state_or_that_of_another_network_is_refused(manifest, tmp_pat
     model = "cnn-nano" if damage == "other" else "bitvit-nano"
     with pytest.raises(InputError, match="expected the state of this run"):
         train(settings(manifest, tmp_path, epochs=2, model=model), resume=True)
+
+
+def test_a_state_of_other_pictures_is_refused(manifest, tmp_path):
+    train(settings(manifest, tmp_path / "run", epochs=1))
+    rows = manifest.read_text().splitlines()
+    (manifest.parent / "fewer.csv").write_text("\n".join(rows[:40] + rows[-20:]))
+    with pytest.raises(InputError, match="expected the pictures and processes of that run, got others"):
+        train(settings(manifest.parent / "fewer.csv", tmp_path / "run", epochs=2), resume=True)
 
 
 DISTRIBUTED = """

@@ -21,6 +21,7 @@ from edgefake.train.teachers import load_teacher
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
 INCEPTION = (0.5, 0.5, 0.5)
+NAMES = "abcdefg"
 
 
 def images(size=32, batch=2):
@@ -37,7 +38,7 @@ def saved(folder, name="linvit-nano", metadata=None, **changes):
 @pytest.mark.parametrize("name", ["linvit-nano", "bitvit-nano", "cnn-nano"])
 def test_our_networks_teach_by_logits_and_cells(tmp_path, name):
     network = saved(tmp_path / "c", name, classes=5)
-    teacher = load_teacher(str(tmp_path / "c"), classes=5)
+    teacher = load_teacher(str(tmp_path / "c"), classes=NAMES[:5])
     assert (teacher.classes, teacher.image_size) == (5, 32)
     logits, cells = teacher(images())
     with torch.no_grad():
@@ -48,15 +49,23 @@ def test_our_networks_teach_by_logits_and_cells(tmp_path, name):
     assert torch.allclose(cells[1, :, -1, 0], features[1, grid * (grid - 1)], atol=1e-6)
 
 
+def test_classes_in_another_order_are_brought_into_ours(tmp_path):
+    network = saved(tmp_path / "c", classes=3, metadata={"labels": ["a", "b", "c"]})
+    logits = load_teacher(str(tmp_path / "c"), classes=("c", "a", "b"))(images())[0]
+    assert torch.allclose(logits, network(images())[:, [2, 0, 1]], atol=1e-6)
+    with pytest.raises(UsageError, match="expected a teacher that knows the data's classes, got one without d"):
+        load_teacher(str(tmp_path / "c"), classes=("a", "b", "d"))
+
+
 def test_a_distillation_token_is_no_cell(tmp_path):
     saved(tmp_path / "c", distillation=True)
-    logits, cells = load_teacher(str(tmp_path / "c"), classes=2)(images())
+    logits, cells = load_teacher(str(tmp_path / "c"), classes=NAMES[:2])(images())
     assert (logits.shape, cells.shape) == ((2, 2), (2, 32, 4, 4))
 
 
 def test_teachers_stay_in_evaluation_without_gradients(tmp_path):
     saved(tmp_path / "c", "cnn-nano")
-    student = nn.ModuleList([load_teacher(str(tmp_path / "c"), classes=2)]).train()
+    student = nn.ModuleList([load_teacher(str(tmp_path / "c"), classes=NAMES[:2])]).train()
     teacher = student[0]
     assert not any(module.training for module in teacher.modules())
     assert not any(parameter.requires_grad for parameter in teacher.parameters())
@@ -72,14 +81,14 @@ def test_teachers_stay_in_evaluation_without_gradients(tmp_path):
 @pytest.mark.parametrize("size", [16, 48])
 def test_other_sizes_are_resized(tmp_path, size):
     saved(tmp_path / "c")
-    teacher = load_teacher(str(tmp_path / "c"), classes=2)
+    teacher = load_teacher(str(tmp_path / "c"), classes=NAMES[:2])
     resized = F.interpolate(images(size), size=(32, 32), mode="bilinear", antialias=True)
     assert torch.allclose(teacher(images(size))[0], teacher(resized)[0], atol=1e-6)
 
 
 def test_a_checkpoints_own_normalization_counts(tmp_path):
     network = saved(tmp_path / "c", metadata={"mean": INCEPTION, "std": INCEPTION})
-    logits, _ = load_teacher(str(tmp_path / "c"), classes=2)(images())
+    logits, _ = load_teacher(str(tmp_path / "c"), classes=NAMES[:2])(images())
     with torch.no_grad():
         assert torch.allclose(logits, network(renormalized(images())), atol=1e-5)
 
@@ -95,20 +104,20 @@ def renormalized(normalized, mean=INCEPTION, std=INCEPTION):
 def test_damaged_normalization_is_refused(tmp_path, metadata):
     saved(tmp_path / "c", metadata=metadata)
     with pytest.raises(ModelFileError, match="mean and std of three numbers"):
-        load_teacher(str(tmp_path / "c"), classes=2)
+        load_teacher(str(tmp_path / "c"), classes=NAMES[:2])
 
 
 def test_other_classes_are_refused_with_both_numbers(tmp_path):
     saved(tmp_path / "c", classes=1000)
     with pytest.raises(UsageError, match="the data's 2 classes, got one of 1000"):
-        load_teacher(str(tmp_path / "c"), classes=2)
+        load_teacher(str(tmp_path / "c"), classes=NAMES[:2])
 
 
 def test_what_is_no_teacher_is_refused(tmp_path):
     with pytest.raises(UsageError, match="expected a checkpoint folder, timm:NAME or torchvision:NAME"):
-        load_teacher("efficientnet_v2_s", classes=2)
+        load_teacher("efficientnet_v2_s", classes=NAMES[:2])
     with pytest.raises(ModelFileError, match="expected a checkpoint folder"):
-        load_teacher(str(tmp_path), classes=2)
+        load_teacher(str(tmp_path), classes=NAMES[:2])
 
 
 class Timm(nn.Module):
@@ -165,7 +174,7 @@ def test_timm_networks_get_their_size_and_normalization(monkeypatch, layout, pre
     torch.manual_seed(0)
     network = Timm(layout, prefix)
     asked = give_timm(monkeypatch, network)
-    teacher = load_teacher("timm:some.net", classes=7)
+    teacher = load_teacher("timm:some.net", classes=NAMES[:7])
     assert asked == [("some.net", True)]
     assert (teacher.classes, teacher.image_size) == (7, 40)
     logits, cells = teacher(images(32))
@@ -179,7 +188,7 @@ def test_timm_networks_get_their_size_and_normalization(monkeypatch, layout, pre
 def test_tokens_of_no_square_are_no_cells(monkeypatch):
     network = Timm("tokens", 0)
     give_timm(monkeypatch, network)
-    teacher = load_teacher("timm:x", classes=7)
+    teacher = load_teacher("timm:x", classes=NAMES[:7])
     network.num_prefix_tokens = 1  # now 24 of 25 are left
     network.forward_features = lambda x: network.stem(x).flatten(2).transpose(1, 2)
     assert teacher(images(40))[1] is None
@@ -250,7 +259,7 @@ def test_torchvision_networks_get_their_size_and_show_their_map(monkeypatch, kin
     torch.manual_seed(0)
     network = kind()
     give_torchvision(monkeypatch, network)
-    teacher = load_teacher("torchvision:net", classes=4)
+    teacher = load_teacher("torchvision:net", classes=NAMES[:4])
     assert (teacher.classes, teacher.image_size) == (4, 40)
     logits, cells = teacher(images(32))
     wanted = F.interpolate(images(32), size=(40, 40), mode="bilinear", antialias=True)
@@ -262,7 +271,7 @@ def test_torchvision_networks_get_their_size_and_show_their_map(monkeypatch, kin
 
 def test_torchvision_networks_without_a_map_have_no_cells(monkeypatch):
     give_torchvision(monkeypatch, nn.Sequential(nn.Flatten(), nn.Linear(3 * 40 * 40, 4)))
-    logits, cells = load_teacher("torchvision:net", classes=4)(images(40))
+    logits, cells = load_teacher("torchvision:net", classes=NAMES[:4])(images(40))
     assert logits.shape == (2, 4)
     assert cells is None
 
@@ -281,7 +290,7 @@ def test_packages_that_do_not_import_say_what_to_install(monkeypatch, package, e
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
     with pytest.raises(UsageError, match="a torchvision that matches this torch") as caught:
-        load_teacher(f"{package}:net", classes=4)
+        load_teacher(f"{package}:net", classes=NAMES[:4])
     assert str(error).splitlines()[0] in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -289,12 +298,12 @@ def test_packages_that_do_not_import_say_what_to_install(monkeypatch, package, e
 def test_unknown_names_and_failed_downloads_are_told_apart(monkeypatch):
     give_torchvision(monkeypatch, OSError("no route to host"))
     with pytest.raises(UsageError, match="a trained classifier of torchvision, got: Unknown model nothing"):
-        load_teacher("torchvision:nothing", classes=4)
+        load_teacher("torchvision:nothing", classes=NAMES[:4])
     with pytest.raises(InputError, match="expected to download its weights, got: no route to host"):
-        load_teacher("torchvision:net", classes=4)
+        load_teacher("torchvision:net", classes=NAMES[:4])
     give_timm(monkeypatch, RuntimeError("Unknown model (nothing)"))
     with pytest.raises(UsageError, match="a trained classifier of timm, got: Unknown model"):
-        load_teacher("timm:nothing", classes=4)
+        load_teacher("timm:nothing", classes=NAMES[:4])
     give_timm(monkeypatch, Timm())
     with pytest.raises(UsageError, match="the data's 2 classes, got one of 7"):
-        load_teacher("timm:net", classes=2)
+        load_teacher("timm:net", classes=NAMES[:2])

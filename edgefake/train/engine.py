@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -189,7 +190,7 @@ class Engine:
         if not path.is_file():
             return False
         progress = load_state(self._state(), path)
-        if progress["data"] != self._data():
+        if progress["data"] != self._data:
             raise InputError(f"{path}: expected the pictures and processes of that run, got others; start a new run")
         self.step = progress["step"]
         self.reports = [EpochReport(**report) for report in progress["reports"]]
@@ -209,11 +210,12 @@ class Engine:
             "step": self.step,
             "reports": [asdict(report) for report in self.reports],
             "epoch": asdict(self.epoch),
-            "data": self._data(),
+            "data": self._data,
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
         }
         return TrainingState(modules, self.optimizer_raw, progress)
 
+    @cached_property
     def _data(self) -> list[Any]:
         """What a run must find again to go on."""
         return [self.task.train.digest(), self.accelerator.num_processes]

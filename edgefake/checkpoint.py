@@ -20,6 +20,7 @@ from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
 from .models import BitLinear, Network, build
 from .models.bitlinear import ternarize
+from .whole import write_whole
 
 __all__ = ["CONFIG", "WEIGHTS", "Checkpoint", "load_checkpoint", "pack_ternary", "save_checkpoint", "unpack_ternary"]
 
@@ -128,19 +129,10 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path, *, compact: bool = Fal
     weights = save({name: value.contiguous() for name, value in tensors.items()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / WEIGHTS, weights)
-        _replace(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+        write_whole(folder / WEIGHTS, weights)
+        write_whole(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
     except OSError as error:
         raise InputError(f"{folder}: expected a folder that can be written, got: {error.strerror}") from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from .data.manifest import Sample
 from .metrics import auc, bootstrap_auc
 from .models import Network
 from .ptq import PTQConfig, quantize, weight_bytes
+from .whole import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -192,22 +193,13 @@ def _csv(rows: Rows) -> str:
     return text.getvalue()
 
 
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def write_table(folder: Path, rows: Rows, text: str, figure: "Figure") -> None:
     """Write `FILES`: the Markdown, the rows as CSV, the plot; each under a temporary name first."""
     folder.mkdir(parents=True, exist_ok=True)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     for name, data in zip(FILES, (text.encode(), _csv(rows).encode(), picture.getvalue()), strict=True):
-        _replace(folder / name, data)
+        write_whole(folder / name, data)
 
 
 def _axes(title: str, height: float) -> tuple["Figure", "Axes"]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgefake.whole import write_whole
 from edgefake_runtime.errors import InputError, ModelFileError
 from edgefake_runtime.metadata import Crop
 
@@ -16,10 +17,8 @@ CROP_RULE = "crop.json"
 
 
 def write_crop_rule(folder: Path, crop: Crop) -> None:
-    """Write `crop.json` into the folder of a manifest, under a temporary name first."""
-    temporary = folder / f".{CROP_RULE}.part"
-    temporary.write_text(json.dumps(asdict(crop), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / CROP_RULE)
+    """Write `crop.json` into the folder of a manifest."""
+    write_whole(folder / CROP_RULE, (json.dumps(asdict(crop), indent=2) + "\n").encode())
 
 
 def read_crop_rule(manifest: Path) -> Crop | None:

@@ -9,23 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from edgefake.whole import write_whole
 from edgefake_runtime.errors import InputError, UsageError
 
 from .extract import VideoCrops
 
-__all__ = ["PROGRESS", "REPORT", "SETTINGS", "Progress", "replace_text"]
+__all__ = ["PROGRESS", "REPORT", "SETTINGS", "Progress"]
 
 SETTINGS = "prepare.json"
 PROGRESS = ".progress.jsonl"
 REPORT = "report.json"
 """Written last: a folder that holds it is finished."""
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8", newline="")
-    temporary.replace(path)
 
 
 class Progress:
@@ -98,7 +92,7 @@ class Progress:
 
     def finish(self, report: str) -> None:
         """Write the report, after which the run is finished."""
-        replace_text(self.out / REPORT, report)
+        write_whole(self.out / REPORT, report.encode())
 
 
 def _require_own(out: Path, settings: Mapping[str, Any]) -> None:
@@ -108,7 +102,7 @@ def _require_own(out: Path, settings: Mapping[str, Any]) -> None:
         others = [name for name in os.listdir(out) if name != f".{SETTINGS}.part"]  # noqa: PTH208
         if others:
             raise UsageError(f"{out}: expected an empty folder or an earlier run's, got {others[0]!r}; name another")
-        replace_text(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
+        write_whole(path, (json.dumps(wanted, indent=2, sort_keys=True) + "\n").encode())
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

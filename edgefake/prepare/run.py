@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgefake.data.crop_rule import write_crop_rule
 from edgefake.data.manifest import LABELS
+from edgefake.whole import write_whole
 from edgefake_runtime import __version__
 from edgefake_runtime.errors import InputError, UsageError
 from edgefake_runtime.mtcnn import FaceDetector
@@ -16,7 +17,7 @@ from edgefake_runtime.mtcnn import FaceDetector
 from .balance import trim
 from .extract import FaceCrop, VideoCrops, crop_name
 from .plan import Plan, PlannedVideo, make_plan
-from .progress import REPORT, Progress, replace_text
+from .progress import REPORT, Progress
 from .report import Dropped, Report, SplitCounts
 from .settings import SPLITS, CropSettings, PrepareSettings
 from .workers import Job, cut_videos
@@ -150,9 +151,9 @@ def _nothing(source: Path, done: Iterable[VideoCrops]) -> str:
 def _write(out: Path, rows: Sequence[_Row], settings: CropSettings) -> None:
     write_crop_rule(out, settings.crop())
     points = [f"{axis}{index}" for index in range(5) for axis in "xy"]
-    replace_text(out / LANDMARKS, _csv(["file", *points], ([row.file, *row.crop.landmarks] for row in rows)))
+    write_whole(out / LANDMARKS, _csv(["file", *points], ([row.file, *row.crop.landmarks] for row in rows)))
     columns = ["file", "label", "split", "group", "source", "frame", "box"]
-    replace_text(out / MANIFEST, _csv(columns, (_manifest_row(row) for row in rows)))
+    write_whole(out / MANIFEST, _csv(columns, (_manifest_row(row) for row in rows)))
 
 
 def _manifest_row(row: _Row) -> list[object]:
@@ -160,12 +161,12 @@ def _manifest_row(row: _Row) -> list[object]:
     return [row.file, video.label, video.split, video.group, video.source, row.crop.frame, box]
 
 
-def _csv(header: Sequence[str], rows: Iterable[list[object]]) -> str:
+def _csv(header: Sequence[str], rows: Iterable[list[object]]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    return text.getvalue()
+    return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _report(

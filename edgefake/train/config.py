@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, get_args, get_type_hints
 
+from edgefake.whole import write_whole
 from edgefake_runtime.errors import InputError, UsageError
 
 __all__ = ["CONFIG_FILE", "RECIPES", "TrainConfig", "option_types", "read_config", "write_config"]
@@ -203,7 +204,4 @@ def write_config(config: TrainConfig, path: Path) -> None:
     import tomli_w
 
     values = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()}
-    text = tomli_w.dumps({key: value for key, value in values.items() if value is not None})
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, tomli_w.dumps({key: value for key, value in values.items() if value is not None}).encode())

@@ -1,10 +1,13 @@
 """What a run did, epoch by epoch: a CSV, TensorBoard's events and a picture of the curves."""
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from edgefake.whole import write_whole
 
 __all__ = ["CURVES_FILE", "METRICS_FILE", "EpochReport", "plot_curves", "write_metrics"]
 
@@ -45,13 +48,12 @@ class EpochReport:
 
 
 def write_metrics(reports: Sequence[EpochReport], path: Path) -> None:
-    """Write the reports as CSV, under a temporary name first."""
-    temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=[item.name for item in fields(EpochReport)])
-        writer.writeheader()
-        writer.writerows(asdict(report) for report in reports)
-    temporary.replace(path)
+    """Write the reports as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [item.name for item in fields(EpochReport)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(report) for report in reports)
+    write_whole(path, text.getvalue().encode())
 
 
 def plot_curves(reports: Sequence[EpochReport], path: Path, *, title: str) -> None:
@@ -74,9 +76,9 @@ def plot_curves(reports: Sequence[EpochReport], path: Path, *, title: str) -> No
     scores.legend()
     for axes in (losses, scores):
         _finish(axes)
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, format="png", dpi=110)
-    temporary.replace(path)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    write_whole(path, picture.getvalue())
 
 
 def _finish(axes: Any) -> None:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from edgefake.whole import write_whole
 from edgefake_runtime.errors import InputError
 
 __all__ = ["STATE_FILE", "TrainingState", "load_state", "save_state"]
@@ -48,14 +49,10 @@ def save_state(state: TrainingState, path: Path) -> None:
     for number, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer/{number}/{key}": value for key, value in values.items()}
     packed = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()}, _metadata(state))
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.write_bytes(packed)
-        temporary.replace(path)
+        write_whole(path, packed)
     except OSError as error:
         raise InputError(f"{path}: could not be written ({error.strerror}); the state before it is kept") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _metadata(state: TrainingState) -> dict[str, str]:

@@ -26,10 +26,9 @@ def folder(tmp_path_factory):
     (place / "videos").symlink_to(ROOT / "docs" / "samples")
     (place / "clip.mp4").symlink_to(ROOT / "docs" / "samples" / "real.mp4")
     (place / "videos.csv").write_text("file,label\nvideos/real.mp4,real\nvideos/fake.mp4,fake\n")
-    for name, source in (("Celeb-real/id0_0000", "real"), ("Celeb-real/id1_0000", "real")):
-        _link(place / "Celeb-DF" / f"{name}.mp4", source)
-    for name in ("id0_id1_0000", "id1_id0_0000"):
-        _link(place / "Celeb-DF" / "Celeb-synthesis" / f"{name}.mp4", "fake")
+    for number, other in ((0, 1), (1, 0), (2, 3), (3, 2)):  # two pairs of people
+        _link(place / "Celeb-DF" / "Celeb-real" / f"id{number}_0000.mp4", "real")
+        _link(place / "Celeb-DF" / "Celeb-synthesis" / f"id{number}_id{other}_0000.mp4", "fake")
     crops = place / "crops"
     crops.mkdir()
     strip = cv2.imread(str(ROOT / "export" / "edgefake_export" / "faces.png"))

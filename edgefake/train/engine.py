@@ -53,7 +53,6 @@ class Task:
         metadata: what the checkpoints say beside recipe and scores; JSON values.
         teacher: to distil from.
         frozen: modules that do not learn and stay in evaluation mode.
-        notes: what the user should know of the data, a line each.
     """
 
     network: Network
@@ -63,7 +62,6 @@ class Task:
     metadata: Mapping[str, Any]
     teacher: Teacher | None = None
     frozen: tuple[nn.Module, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -232,8 +230,6 @@ class Engine:
         Raises:
             InputError: a loss or gradient that is not finite, no readable picture, a full disk.
         """
-        for note in self.task.notes:
-            self.events.note(note)
         size = self.order.batch if len(self.task.train) >= self.order.batch else len(self.task.train)
         self.events.start(self.order.steps * size, self.step * size)
         parts = stream(loader(self.task.train, self.order, workers=self.config.workers))

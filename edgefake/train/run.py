@@ -36,7 +36,8 @@ def train(
     with accelerator.main_process_first():  # landmarks that the first one searched are read by the others
         if accelerator.is_main_process:
             _claim(config.out, resume=resume, force=force)
-        task = make_task(config)
+        told = events if events and accelerator.is_main_process else Events()
+        task = make_task(config, note=told.note)
         if accelerator.is_main_process:
             _describe(config)
     engine = Engine(task, config, accelerator, events=events)

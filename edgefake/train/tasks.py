@@ -1,6 +1,6 @@
 """From settings to a task: the data, the network and the teacher of `train`, `pretrain` and `finetune`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,10 @@ BEFORE_BLOCKS = ("tokenize", "stem")
 """What of a network comes before its blocks."""
 
 
-def make_task(config: TrainConfig) -> Task:
+def make_task(config: TrainConfig, *, note: Callable[[str], None] = lambda line: None) -> Task:
     """Read the data and build the network of a recipe; its fresh weights come from the seed.
+
+    `note` is told, a line each, what the user should know.
 
     Raises:
         InputError: unreadable data, one class, people in both splits.
@@ -47,12 +49,12 @@ def make_task(config: TrainConfig) -> Task:
     network, model = _network(config, len(data.classes))
     teacher = load_teacher(config.teacher, classes=data.classes) if config.teacher else None
     view = View(network.config.image_size, config.view, config.randaugment, config.magnitude)
-    train, validation, notes = _datasets(config, data, view)
+    train, validation = _datasets(config, data, view, note)
     metadata: dict[str, Any] = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "labels": data.classes}
     if data.classes == LABELS:
         metadata["crop"] = asdict(_crop(config, data.train, view.share))
     frozen = _freeze(network, config.train_blocks) if config.train_blocks >= 0 else ()
-    return Task(network, model, train, validation, metadata, teacher=teacher, frozen=frozen, notes=notes)
+    return Task(network, model, train, validation, metadata, teacher=teacher, frozen=frozen)
 
 
 def _read(config: TrainConfig) -> ClassData:
@@ -80,40 +82,40 @@ def _of_split(manifest: Path, samples: Sequence[Sample], name: str) -> list[Samp
 
 
 def _datasets(
-    config: TrainConfig, data: ClassData, view: View
-) -> tuple[PictureDataset, PictureDataset, tuple[str, ...]]:
-    """Pictures to learn from and to report on, and what is to be said of them.
+    config: TrainConfig, data: ClassData, view: View, note: Callable[[str], None]
+) -> tuple[PictureDataset, PictureDataset]:
+    """Pictures to learn from and to report on.
 
     Without a fake in the validation split, a detector learned from reals alone is validated on blends of its reals.
     """
-    train_points, notes = _landmarks(config, data.train) if config.fakes != "labelled" else ({}, ())
+    train_points = _landmarks(config, data.train, note) if config.fakes != "labelled" else {}
     train = PictureDataset(
         data.train, view, data.classes, config.seed, fakes=config.fakes, landmarks=train_points, strict=config.strict
     )
     if data.classes != LABELS or any(sample.fake for sample in data.val):
-        return train, PictureDataset(data.val, view, data.classes, strict=config.strict), notes
-    points, more = _landmarks(config, data.val)
+        return train, PictureDataset(data.val, view, data.classes, strict=config.strict)
+    note("the validation split has no fakes: its reals are blended")
+    points = _landmarks(config, data.val, note)
     validation = PictureDataset(
         data.val, view, data.classes, config.seed, fakes="self-blended", landmarks=points, strict=config.strict
     )
-    return train, validation, (*notes, "the validation split has no fakes: its reals are blended", *more)
+    return train, validation
 
 
 def _landmarks(
-    config: TrainConfig, samples: Sequence[Sample]
-) -> tuple[dict[Path, NDArray[np.float32]], tuple[str, ...]]:
+    config: TrainConfig, samples: Sequence[Sample], note: Callable[[str], None]
+) -> dict[Path, NDArray[np.float32]]:
     reals = [sample for sample in samples if not sample.fake]
+    note(f"looking for the faces of {len(reals)} reals; what is found is kept in {config.out}")
     found = load_landmarks(reals, config.data, cache=config.out / "landmarks.cache.csv")
     if config.strict and found.unreadable:
         raise InputError(f"{config.data}: expected pictures that can be read, got {found.unreadable} that cannot")
     if not found.points:
         raise InputError(f"{config.data}: expected faces to blend among {len(reals)} reals, found none")
     lost = found.faceless + found.unreadable
-    if not lost:
-        return found.points, ()
-    return found.points, (
-        f"{lost} of {len(reals)} reals are not blended: {found.faceless} without a face, {found.unreadable} unreadable",
-    )
+    if lost:
+        note(f"{lost} of them are not blended: {found.faceless} without a face, {found.unreadable} unreadable")
+    return found.points
 
 
 def _crop(config: TrainConfig, samples: Sequence[Sample], share: float) -> Crop:

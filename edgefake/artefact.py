@@ -18,9 +18,10 @@ def model_metadata(checkpoint: Checkpoint, *, bits: int) -> ModelMetadata:
         ModelFileError: the checkpoint lacks preprocessing, or has impossible values.
     """
     known = checkpoint.metadata
-    labels = tuple(known.get("labels", LABELS))
-    if labels != LABELS:
-        raise ModelFileError(f"expected a detector of real and fake, got {len(labels)} classes; fine-tune it first")
+    labels = known.get("labels", LABELS)
+    if not isinstance(labels, (list, tuple)) or tuple(labels) != LABELS:
+        count = f"{len(labels)} classes" if isinstance(labels, (list, tuple)) else repr(labels)
+        raise ModelFileError(f"expected a detector of real and fake in this order, got {count}; fine-tune it first")
     missing = [key for key in ("mean", "std", "crop") if key not in known]
     if missing:
         raise ModelFileError(f"expected a checkpoint with its preprocessing, got one without {', '.join(missing)}")

@@ -35,6 +35,9 @@ PER = ("tensor", "channel")
 LAYERS = ("all", "encoder")
 
 MIN_BITS, MAX_BITS = 2, 8
+TRAINING_ONLY = "distillation_head"
+"""What of a network only its training uses."""
+
 TERNARY_BITS = 2
 FLOAT_BYTES = 4
 
@@ -95,6 +98,8 @@ def absmax(
     and with `thesis_range`, as the thesis writes it:
 
         gamma = Q / max(max|x|, eps),        x~ = RoundClip(gamma x, -Q, Q)
+
+    The first never reaches -Q: it has 2^b - 1 levels, three at 2 bits.
 
     There is no backward: rounding has no gradient, and nothing trains after it.
 
@@ -189,7 +194,10 @@ def _chosen(network: Network, layers: str) -> dict[str, nn.Linear | nn.Conv2d]:
     return {
         name: module
         for name, module in network.named_modules()
-        if isinstance(module, (nn.Linear, nn.Conv2d)) and not isinstance(module, BitLinear) and name.startswith(inside)
+        if isinstance(module, (nn.Linear, nn.Conv2d))
+        and not isinstance(module, BitLinear)
+        and name.startswith(inside)
+        and not name.startswith(TRAINING_ONLY)
     }
 
 
@@ -227,7 +235,8 @@ def weight_bytes(network: Network, config: PTQConfig | None = None) -> int:
 
     Quantized layers of n weights at b bits take ceil(n b / 8) + 4 s bytes: s is one float32 scale a tensor or a
     channel, and for zeropoint as many zero-points; BitLinear layers ceil(2 n / 8) + 4; every other number of the
-    network (biases, norms, running statistics, unquantized layers) 4. `thesis_range` counts b bits too, as the
+    network (biases, norms, running statistics, unquantized layers) 4. The head of a distillation token does not count:
+    no answer uses it. `thesis_range` counts b bits too, as the
     thesis does, though its 2^b + 1 levels do not fit into them.
 
     Args:
@@ -239,7 +248,11 @@ def weight_bytes(network: Network, config: PTQConfig | None = None) -> int:
     """
     if config is not None:
         _refuse_ternary(network)
-    floats: int = sum(value.numel() for value in network.state_dict().values() if value.is_floating_point())
+    floats: int = sum(
+        value.numel()
+        for name, value in network.state_dict().items()
+        if value.is_floating_point() and not name.startswith(TRAINING_ONLY)
+    )
     packed = 0
     for count, bits, numbers in _packed_layers(network, config):
         packed += math.ceil(count * bits / 8) + FLOAT_BYTES * numbers

@@ -69,7 +69,7 @@ class PTQRow:
 
 @dataclass(frozen=True)
 class FinetuneRow:
-    """A row of table 4.3; `auc_low` and `auc_high` bound the AUC at 95 %, by identity groups."""
+    """A row of table 4.3; `auc_low` and `auc_high` bound the AUC at 95 %, by the manifest's groups."""
 
     model: str
     dataset: str
@@ -117,7 +117,8 @@ def ptq_rows(
         on_done: told of pictures as a row is done with them.
 
     Raises:
-        InputError: a picture that cannot be read, or a network that gives what is no number.
+        InputError: a picture that cannot be read.
+        ModelFileError: a network that gives what is no number.
     """
     entrants = [(c, c.network if config is None else quantize(c.network, config)) for c, config in plan]
     found = compare(entrants, samples, rule=rule, on_done=on_done)
@@ -153,7 +154,8 @@ def finetune_rows(
         on_done: told of pictures as a row is done with them.
 
     Raises:
-        InputError: a picture that cannot be read, or a network that gives what is no number.
+        InputError: a picture that cannot be read.
+        ModelFileError: a network that gives what is no number.
     """
     found = compare([(each, each.network) for each in detectors], samples, rule=rule, on_done=on_done)
     return [_finetune_row(each, scores, samples, dataset) for each, scores in zip(detectors, found, strict=True)]
@@ -288,6 +290,6 @@ def plot_finetune(rows: Sequence[FinetuneRow], *, title: str) -> "Figure":
     axes.axvline(0.5, color="grey", linestyle=":", linewidth=1, label="chance")
     axes.set_yticks(range(len(rows)), [f"{row.model}, {row.dataset}" for row in reversed(rows)])
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel("AUC, with 95 % interval (bootstrap over identity groups)")
+    axes.set_xlabel("AUC, with 95 % interval (bootstrap over groups)")
     axes.legend(fontsize=8)
     return figure

@@ -123,7 +123,8 @@ def finetune(
             notes.append(f"{dataset}: {_counts(samples, detectors)} of {groups:,} groups, split {split}.")
     names = [detector.name for detector in detectors]
     rows.sort(key=lambda row: names.index(row.model))
-    notes.append(f"{ACCURACY} AUC with its 95 % interval: bootstrap over identity groups, 2,000 draws.")
+    drawn = "bootstrap over the groups of the manifest (files where it names none), 2,000 draws"
+    notes.append(f"{ACCURACY} AUC with its 95 % interval: {drawn}.")
     text = _print(rows, notes)
     if out is not None:
         _write(out, rows, text, plot_finetune(rows, title="Deepfake detection by model and data set"))
@@ -204,8 +205,8 @@ def _about(configs: "Sequence[PTQConfig]", rows: "Sequence[PTQRow]") -> list[str
     config = configs[0]
     notes = [
         f"Quantized: the weights of {'all layers' if config.layers == 'all' else 'the encoder'}, one scale a "
-        f"{config.per}; activations at {config.activation_bits} bits, one scale a token. Bytes: packed weights with "
-        "their scales, everything else as float32."
+        f"{config.per}; activations at {config.activation_bits} bits, one scale a token (a picture, for "
+        "convolutions). Bytes: packed weights with their scales and zero-points, everything else as float32."
     ]
     if config.thesis_range:
         notes.append(

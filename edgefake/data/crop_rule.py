@@ -22,12 +22,12 @@ def write_crop_rule(folder: Path, crop: Crop) -> None:
 
 
 def read_crop_rule(manifest: Path) -> Crop | None:
-    """The rule beside a manifest; None where there is none.
+    """The rule beside a manifest, or in a folder of pictures; None where there is none.
 
     Raises:
         InputError: the file is there and holds something else.
     """
-    path = manifest.parent / CROP_RULE
+    path = (manifest if manifest.is_dir() else manifest.parent) / CROP_RULE
     if not path.is_file():
         return None
     try:

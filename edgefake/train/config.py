@@ -104,6 +104,13 @@ class TrainConfig:
         _expect(sound, "distill", "hard or soft, with or without dense", self.distill)
         if self.recipe == "pretrain":
             _expect(self.fakes == "labelled", "fakes", "labelled for pretrain", self.fakes)
+        _expect(self.randaugment > 0 or self.magnitude == 10, "magnitude", "--randaugment beside it", self.magnitude)
+        alone = self.recipe != "finetune" and self.init is None
+        _expect(self.train_blocks < 0 or not alone, "train_blocks", "--init beside it", self.train_blocks)
+        if self.teacher is not None and self.distill_forms == {"dense"}:
+            _expect(
+                self.alpha == 0.5 and self.temperature == 1, "alpha, temperature", "hard or soft labels", "dense alone"
+            )
         if self.teacher is None:
             for name in ("distill", "alpha", "temperature"):
                 usual = RECIPES[self.recipe].get(name, getattr(type(self), name))

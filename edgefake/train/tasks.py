@@ -92,7 +92,7 @@ def _datasets(
     train = PictureDataset(
         data.train, view, data.classes, config.seed, fakes=config.fakes, landmarks=train_points, strict=config.strict
     )
-    if data.classes != LABELS or any(sample.fake for sample in data.val):
+    if config.fakes != "self-blended" or any(sample.fake for sample in data.val):
         return train, PictureDataset(data.val, view, data.classes, strict=config.strict)
     note("the validation split has no fakes: its reals are blended")
     points = _landmarks(config, data.val, note)

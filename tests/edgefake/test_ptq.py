@@ -277,3 +277,13 @@ def test_a_bitvit_is_refused_with_the_reason():
             act(build("bitvit-nano"), PTQConfig("absmax", 4))
     with pytest.raises(UsageError, match="2 to 8"):
         absmax(torch.zeros(2), 1)
+
+
+@pytest.mark.parametrize("name", ["linvit-nano", "bitvit-nano"])
+def test_the_head_of_the_distillation_token_is_not_counted(name):
+    """No answer uses it; the token itself, of 32 numbers, takes part in the attention."""
+    plain, taught = build(name, classes=50), build(name, classes=50, distillation=True)
+    assert weight_bytes(taught) - weight_bytes(plain) == 4 * 32
+    if name == "linvit-nano":
+        config = PTQConfig("absmax", 2)
+        assert weight_bytes(taught, config) - weight_bytes(plain, config) == 4 * 32

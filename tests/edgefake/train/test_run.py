@@ -12,6 +12,7 @@ import torch
 
 from edgefake.artefact import model_metadata
 from edgefake.checkpoint import load_checkpoint
+from edgefake.data.crop_rule import write_crop_rule
 from edgefake.data.manifest import read_manifest
 from edgefake.data.pictures import PictureDataset, View, to_input
 from edgefake.predict import predict
@@ -19,6 +20,7 @@ from edgefake.train.config import TrainConfig, read_config
 from edgefake.train.engine import Engine, Events, make_accelerator
 from edgefake.train.run import train
 from edgefake.train.tasks import make_task
+from edgefake_runtime import Crop
 from edgefake_runtime.crops import normalize
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 
@@ -98,6 +100,20 @@ def test_training_and_runtime_normalize_alike():
     ours = to_input(torch.from_numpy(images)).numpy()
     theirs = normalize(images, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert np.abs(ours - theirs).max() < 1e-5
+
+
+def test_a_folder_of_faces_has_its_own_crop_rule(tmp_path):
+    """Not that of the folder above it."""
+    data = write_classes(tmp_path / "data", classes=2)
+    for split in ("train", "val"):
+        for old, new in (("n00000000", "fake"), ("n00000001", "real")):
+            (data / split / old).rename(data / split / new)
+    write_crop_rule(tmp_path, Crop(0.77, 0.0, True, "of something else"))
+    write_crop_rule(data, Crop(0.1, 0.0, True, "of this data"))
+    run = settings(data, tmp_path / "run", "pretrain", epochs=1, batch=8, accumulate=1)
+    task = make_task(run)
+    assert task.metadata["labels"] == ("real", "fake")
+    assert (task.metadata["crop"]["margin"], task.metadata["crop"]["share"]) == (0.1, 0.875)
 
 
 def test_pretraining_learns_classes_and_is_no_detector_yet(pretrained):
@@ -306,6 +322,12 @@ def test_options_without_effect_are_refused(manifest, tmp_path):
         settings(manifest, tmp_path, alpha=0.9)
     with pytest.raises(UsageError, match="distill: expected a --teacher beside it, got hard"):
         settings(manifest, tmp_path, distill="hard")
+    with pytest.raises(UsageError, match="train-blocks: expected --init beside it, got 0"):
+        settings(manifest, tmp_path, train_blocks=0)
+    with pytest.raises(UsageError, match="magnitude: expected --randaugment beside it, got 25"):
+        settings(manifest, tmp_path, magnitude=25)
+    with pytest.raises(UsageError, match="expected hard or soft labels, got dense alone"):
+        settings(manifest, tmp_path, teacher="x", distill="dense", temperature=4.0)
     classes = write_classes(tmp_path / "pictures")
     with pytest.raises(UsageError, match=r"dropout: expected none in the linear head of bitvit-nano, got 0\.5"):
         train(settings(classes, tmp_path / "run", "pretrain", dropout=0.5))

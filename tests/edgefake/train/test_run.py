@@ -385,6 +385,32 @@ def test_reals_alone_make_a_detector(tmp_path):
     assert [validation.label(index) for index in range(len(validation))] == [0, 1] * (len(validation) // 2)
 
 
+@pytest.mark.parametrize("mix", [{"mixup": 1.0}, {"cutmix": 1.0}])
+def test_a_run_mixes_pictures_and_labels(manifest, tmp_path, monkeypatch, mix):
+    """What the loss is computed on: shares of two classes, and pictures that no view of a crop is."""
+    seen = []
+    inputs = Engine._inputs
+
+    def spy(engine, batch, generator):
+        images, targets = inputs(engine, batch, generator)
+        seen.append((to_input(batch.images), images, targets))
+        return images, targets
+
+    monkeypatch.setattr(Engine, "_inputs", spy)
+    train(settings(manifest, tmp_path, epochs=1, **mix))
+    assert all(torch.allclose(targets.sum(dim=1), torch.ones(12)) for _, _, targets in seen)
+    assert any(((targets > 0.01) & (targets < 0.99)).any() for _, _, targets in seen)
+    assert any(not torch.equal(plain, mixed) for plain, mixed, _ in seen)
+
+
+def test_the_loss_has_the_settings_of_the_run(manifest, tmp_path):
+    train(settings(manifest, tmp_path / "teacher", epochs=1))
+    teacher = str(tmp_path / "teacher" / "last")
+    run = settings(manifest, tmp_path / "s", teacher=teacher, distill="soft", alpha=0.3, temperature=4.0)
+    loss = Engine(make_task(run), run, make_accelerator(run)).raw
+    assert (loss.forms, loss.alpha, loss.temperature) == ({"soft"}, 0.3, 4.0)
+
+
 def test_hard_distillation_of_a_cnn_is_refused(manifest, tmp_path):
     train(settings(manifest, tmp_path / "teacher", epochs=1))
     run = settings(

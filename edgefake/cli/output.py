@@ -6,13 +6,16 @@ import stat
 import sys
 import tempfile
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import typer
 
 from edgefake_runtime.errors import InputError, UsageError
 
-__all__ = ["STDOUT", "is_terminal", "require_writable", "show_warnings", "write_json"]
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["STDOUT", "is_terminal", "progress_bar", "require_writable", "show_warnings", "write_json"]
 
 STDOUT = Path("-")
 """The file name that stands for standard output."""
@@ -21,6 +24,31 @@ STDOUT = Path("-")
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a stream is open and a terminal; Python has None for one that was closed before it began."""
     return stream is not None and stream.isatty()
+
+
+def progress_bar(doing: str, unit: str, *, transient: bool = False) -> "Progress":
+    """A bar with count and times on standard error, where that is a terminal; use it as a context."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn(doing),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    shown = is_terminal(sys.stderr)
+    return Progress(*columns, console=Console(stderr=True), transient=transient, disable=not shown)
 
 
 def require_writable(target: Path | None) -> None:

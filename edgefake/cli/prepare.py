@@ -11,7 +11,7 @@ import typer
 
 from edgefake_runtime.errors import UsageError
 
-from .output import is_terminal, show_warnings
+from .output import progress_bar, show_warnings
 
 if TYPE_CHECKING:
     from edgefake.prepare import Report
@@ -121,28 +121,7 @@ def _cores() -> int:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("cutting faces"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("videos"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr)
-    ) as progress:
+    with progress_bar("cutting faces", "videos", transient=True) as progress:
         task = progress.add_task("cutting", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 

@@ -2,7 +2,6 @@
 
 import inspect
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from edgefake.train.config import CONFIG_FILE, TrainConfig, option_types, read_c
 from edgefake_runtime.errors import UsageError
 
 from .extras import require
-from .output import is_terminal
+from .output import progress_bar
 
 if TYPE_CHECKING:
     from edgefake.train.curves import EpochReport
@@ -115,28 +114,9 @@ def _resumed(recipe: str, file: Path | None, given: dict[str, Any]) -> TrainConf
 
 
 def _train(config: TrainConfig, *, resume: bool, force: bool) -> None:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
     from edgefake.train.run import train
 
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("images"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal(sys.stderr)) as progress:
+    with progress_bar("training", "images") as progress:
         train(config, resume=resume, force=force, events=_events(progress))
     typer.echo(f"checkpoints: {config.out / 'best'}, {config.out / 'last'}")
 

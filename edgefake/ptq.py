@@ -1,8 +1,7 @@
 """Post-training quantization as the thesis compares it with BitViT (section 3.5): absmax and zeropoint.
 
 A trained float network is copied; in the copy every linear and convolution layer holds rounded weights and
-rounds what goes into it. Values are rounded and scaled back ("fake" quantization), so that the copy scores as an
-integer network would, and any torch runs it.
+rounds what goes into it (see `quantized`), so that it scores as an integer network would.
 """
 
 import math
@@ -11,38 +10,25 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from edgefake_runtime.errors import UsageError
 
 from .models import BitLinear, Network
+from .quantized import Activations, QuantizedLayer, store
+from .quantizers import require_bits
 
-__all__ = [
-    "LAYERS",
-    "METHODS",
-    "PER",
-    "PTQConfig",
-    "QuantizedLayer",
-    "absmax",
-    "dequantize",
-    "quantize",
-    "weight_bytes",
-    "zeropoint",
-]
+__all__ = ["LAYERS", "METHODS", "PER", "PTQConfig", "quantize", "weight_bytes"]
 
 METHODS = ("absmax", "zeropoint")
 PER = ("tensor", "channel")
 LAYERS = ("all", "encoder")
 
-MIN_BITS, MAX_BITS = 2, 8
 TRAINING_ONLY = "distillation_head"
 """What of a network only its training uses."""
 
 TERNARY_BITS = 2
 FLOAT_BYTES = 4
-
-EPSILON = 1e-5
-"""Least magnitude or range that a scale is made from, as in BitLinear: constant inputs must not divide by zero."""
 
 
 @dataclass(frozen=True)
@@ -71,121 +57,7 @@ class PTQConfig:
             if getattr(self, name) not in known:
                 raise UsageError(f"{name}: expected {' or '.join(known)}, got {getattr(self, name)}")
         for name in ("weight_bits", "activation_bits"):
-            _require_bits(getattr(self, name), name)
-
-
-def _require_bits(bits: int, name: str) -> None:
-    if not isinstance(bits, int) or isinstance(bits, bool) or not MIN_BITS <= bits <= MAX_BITS:
-        raise UsageError(f"{name}: expected a width of {MIN_BITS} to {MAX_BITS} bits, got {bits}")
-
-
-def _levels(bits: int, thesis_range: bool) -> tuple[int, int]:
-    """Least and largest level, with Q = 2^(bits - 1): [-Q, Q - 1], or the thesis' [-Q, Q]."""
-    _require_bits(bits, "bits")
-    half = 2 ** (bits - 1)
-    return -half, half if thesis_range else half - 1
-
-
-def absmax(
-    x: Tensor, bits: int, *, over: tuple[int, ...] | None = None, thesis_range: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Symmetric quantization by the largest magnitude (thesis eq. 3.35-3.36, in the range that b bits hold).
-
-    Forward, with Q = 2^(b-1):
-
-        gamma = (Q - 1) / max(max|x|, eps),  x~ = RoundClip(gamma x, -Q, Q - 1)
-
-    and with `thesis_range`, as the thesis writes it:
-
-        gamma = Q / max(max|x|, eps),        x~ = RoundClip(gamma x, -Q, Q)
-
-    The first never reaches -Q: it has 2^b - 1 levels, three at 2 bits.
-
-    There is no backward: rounding has no gradient, and nothing trains after it.
-
-    Args:
-        x: any shape, floating.
-        bits: b, 2 to 8.
-        over: dimensions that share a scale; None for all of them.
-        thesis_range: use [-Q, Q], which has 2^b + 1 levels.
-
-    Returns:
-        Whole numbers of the shape and type of x, and gamma, of x's shape with 1 along `over`.
-
-    Raises:
-        UsageError: `bits` out of range.
-    """
-    low, high = _levels(bits, thesis_range)
-    shared = tuple(range(x.ndim)) if over is None else over
-    gamma = high / x.abs().amax(dim=shared, keepdim=True).clamp(min=EPSILON)
-    return (x * gamma).round().clamp(low, high), gamma
-
-
-def zeropoint(
-    x: Tensor, bits: int, *, over: tuple[int, ...] | None = None, thesis_range: bool = False
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Quantization of the range from the least to the largest value (thesis eq. 3.37-3.39, in b bits).
-
-    Forward, with Q = 2^(b-1):
-
-        gamma = (2Q - 1) / max(max(x) - min(x), eps),  z = round(-min(x) gamma - Q)
-        x~ = RoundClip(gamma x + z, -Q, Q - 1)
-
-    and with `thesis_range`, as the thesis writes it: 2Q in the place of 2Q - 1, clipped to [-Q, Q]. No backward.
-
-    Args:
-        x: any shape, floating.
-        bits: b, 2 to 8.
-        over: dimensions that share a scale; None for all of them.
-        thesis_range: use [-Q, Q], which has 2^b + 1 levels.
-
-    Returns:
-        Whole numbers of the shape and type of x; gamma and z, of x's shape with 1 along `over`.
-
-    Raises:
-        UsageError: `bits` out of range.
-    """
-    low, high = _levels(bits, thesis_range)
-    shared = tuple(range(x.ndim)) if over is None else over
-    least, largest = x.amin(dim=shared, keepdim=True), x.amax(dim=shared, keepdim=True)
-    gamma = (high - low) / (largest - least).clamp(min=EPSILON)
-    zero = (low - least * gamma).round()
-    return (x * gamma + zero).round().clamp(low, high), gamma, zero
-
-
-def dequantize(levels: Tensor, gamma: Tensor, zero: Tensor | float = 0.0) -> Tensor:
-    """Levels back to values: (x~ - z) / gamma, with z = 0 for absmax."""
-    return (levels - zero) / gamma
-
-
-def _fake(x: Tensor, bits: int, config: PTQConfig, over: tuple[int, ...] | None) -> Tensor:
-    if config.method == "absmax":
-        return dequantize(*absmax(x, bits, over=over, thesis_range=config.thesis_range))
-    return dequantize(*zeropoint(x, bits, over=over, thesis_range=config.thesis_range))
-
-
-class QuantizedLayer(nn.Module):
-    """A linear or convolution layer with rounded weights that rounds its input: y = layer(x^), W^ for W.
-
-    Activations have one scale a token, taken while running: a row of a linear layer's input, an image of a
-    convolution's (a map has no tokens). The bias stays float.
-
-    Shapes: those of the layer.
-    """
-
-    def __init__(self, layer: nn.Linear | nn.Conv2d, config: PTQConfig) -> None:
-        super().__init__()
-        self.layer = layer
-        self.config = config
-        weight = layer.weight.detach()
-        over = None if config.per == "tensor" else tuple(range(1, weight.ndim))
-        layer.weight = nn.Parameter(_fake(weight, config.weight_bits, config, over), requires_grad=False)
-        self.over = (-1,) if isinstance(layer, nn.Linear) else (-3, -2, -1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Round the activations, then run the layer."""
-        result: Tensor = self.layer(_fake(x, self.config.activation_bits, self.config, self.over))
-        return result
+            require_bits(getattr(self, name), name)
 
 
 def _chosen(network: Network, layers: str) -> dict[str, nn.Linear | nn.Conv2d]:
@@ -208,6 +80,18 @@ def _refuse_ternary(network: Network) -> None:
         )
 
 
+def _quantized(layer: nn.Linear | nn.Conv2d, config: PTQConfig) -> QuantizedLayer:
+    stored = store(
+        layer.weight.detach(),
+        method=config.method,
+        bits=config.weight_bits,
+        per=config.per,
+        thesis_range=config.thesis_range,
+    )
+    rounding = Activations(config.method, config.activation_bits, thesis_range=config.thesis_range)
+    return QuantizedLayer(layer, stored, rounding)
+
+
 @torch.no_grad()
 def quantize(network: Network, config: PTQConfig) -> Network:
     """A copy of the network with quantized layers (thesis section 4.2); the network itself stays as it is.
@@ -226,7 +110,7 @@ def quantize(network: Network, config: PTQConfig) -> Network:
     copy = deepcopy(network).eval()
     for name, layer in _chosen(copy, config.layers).items():
         parent, _, attribute = name.rpartition(".")
-        setattr(copy.get_submodule(parent), attribute, QuantizedLayer(layer, config))
+        setattr(copy.get_submodule(parent), attribute, _quantized(layer, config))
     return copy
 
 

@@ -18,7 +18,7 @@ from torch import nn
 from edgefake.models import BitLinear, ViT, build, configuration
 from edgefake.models.bitlinear import quantize_activations, ternarize
 from edgefake.models.vit import Attention, Block, FeedForward, RMSNorm, ShiftedPatchTokenization, sincos_positions
-from edgefake.ptq import absmax, zeropoint
+from edgefake.quantizers import absmax, zeropoint
 
 SEEDS = st.integers(0, 2**31)
 NORM_EPSILON = 1e-6

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from edgefake.models import build
-from edgefake.ptq import PTQConfig, QuantizedLayer, absmax, dequantize, quantize, weight_bytes, zeropoint
+from edgefake.ptq import PTQConfig, quantize, weight_bytes
+from edgefake.quantized import Activations, QuantizedLayer, store
+from edgefake.quantizers import absmax, dequantize, zeropoint
 from edgefake_runtime.errors import UsageError
 
 BITS = st.integers(2, 8)
@@ -129,7 +131,7 @@ def test_a_scale_for_each_channel_steps_no_wider_than_one_for_all(seed, bits, me
         other = nn.Linear(50, 6).double()
         other.weight = nn.Parameter(x.clone())
         with torch.no_grad():
-            quantized = QuantizedLayer(other, PTQConfig(method, bits, per=per))
+            quantized = QuantizedLayer(other, store(x, method=method, bits=bits, per=per), Activations(method))
         errors[per] = float((quantized.layer.weight - x).square().mean())
     assert errors["channel"] < errors["tensor"]
 
@@ -142,7 +144,9 @@ def test_a_layer_multiplies_what_both_quantizers_give():
     for method in METHODS:
         expected_layer = nn.Linear(12, 5)
         expected_layer.load_state_dict(layer.state_dict())
-        quantized = QuantizedLayer(expected_layer, PTQConfig(method, 4))
+        quantized = QuantizedLayer(
+            expected_layer, store(layer.weight.detach(), method=method, bits=4), Activations(method)
+        )
         formula = numpy_absmax if method == "absmax" else numpy_zeropoint
         w, gamma_w, *z_w = formula(weight, 4, (0, 1), False)
         a, gamma_a, *z_a = formula(x.double().numpy(), 8, (2,), False)
@@ -152,7 +156,9 @@ def test_a_layer_multiplies_what_both_quantizers_give():
 
 def test_a_convolution_scales_each_picture_alone():
     torch.manual_seed(0)
-    layer = QuantizedLayer(nn.Conv2d(3, 4, 3), PTQConfig("absmax", 8, per="channel"))
+    convolution = nn.Conv2d(3, 4, 3)
+    stored = store(convolution.weight.detach(), method="absmax", bits=8, per="channel")
+    layer = QuantizedLayer(convolution, stored, Activations("absmax"))
     x = torch.randn(2, 3, 8, 8) * torch.tensor([1.0, 1000.0])[:, None, None, None]
     with torch.no_grad():
         assert torch.allclose(layer(x)[:1], layer(x[:1]), atol=1e-6)

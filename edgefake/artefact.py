@@ -11,8 +11,13 @@ UNCALIBRATED = Calibration(scale=1.0, shift=0.0, origin="none: softmax of the ra
 EVEN = Uncertain(low=0.4, high=0.6, origin="default: less than 60 % for either class")
 
 
-def model_metadata(checkpoint: Checkpoint, *, bits: int) -> ModelMetadata:
+def model_metadata(checkpoint: Checkpoint, *, bits: int, method: str | None = None) -> ModelMetadata:
     """Metadata of a file exported from this checkpoint.
+
+    Args:
+        checkpoint: of a detector.
+        bits: width of the encoder's weights in the file.
+        method: how they came to it; None for how they were trained.
 
     Raises:
         ModelFileError: the checkpoint lacks preprocessing, or has impossible values.
@@ -31,7 +36,7 @@ def model_metadata(checkpoint: Checkpoint, *, bits: int) -> ModelMetadata:
             name=known.get("name", checkpoint.model),
             architecture=checkpoint.model,
             bits=bits,
-            recipe="qat" if ternary else "float32",
+            recipe=method if method not in (None, "float") else "qat" if ternary else "float32",
             input_size=checkpoint.network.config.image_size,
             color="RGB",
             mean=tuple(known["mean"]),

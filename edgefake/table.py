@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from .ptq import PTQConfig, quantize, weight_bytes
 from .whole import write_whole
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -46,7 +47,9 @@ FILES = ("table.md", "table.csv", "table.png")
 
 FLOAT_BITS, TERNARY_BITS, TERNARY_ACTIVATION_BITS = 32, 2, 8
 
-Rows = Sequence["PTQRow"] | Sequence["FinetuneRow"]
+Rows: TypeAlias = "Sequence[DataclassInstance]"
+"""One or more of a kind; a field may say how its numbers are printed: `metadata={"format": ".1e"}`."""
+
 Plan = Sequence[tuple[Candidate, PTQConfig | None]]
 
 
@@ -169,9 +172,9 @@ def _finetune_row(detector: Candidate, scores: Scores, samples: Sequence[Sample]
     return FinetuneRow(detector.name, dataset, len(samples), scores.accuracy, area, low, high)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, form: str = ".4f") -> str:
     if isinstance(value, float):
-        return f"{value:.4f}"
+        return format(value, form)
     return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value).replace("|", "\\|")
 
 
@@ -183,7 +186,8 @@ def markdown(rows: Rows, notes: Sequence[str]) -> str:
         "| " + " | ".join(column.name.replace("_", " ") for column in columns) + " |",
         "|" + "|".join("---" if text else "---:" for text in kinds) + "|",
     ]
-    lines += ["| " + " | ".join(_cell(getattr(row, column.name)) for column in columns) + " |" for row in rows]
+    forms = {column.name: column.metadata.get("format", ".4f") for column in columns}
+    lines += ["| " + " | ".join(_cell(getattr(row, name), form) for name, form in forms.items()) + " |" for row in rows]
     return "\n".join([*lines, *(f"\n{note}" for note in notes)]) + "\n"
 
 
@@ -191,7 +195,9 @@ def _csv(rows: Rows) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [column.name for column in fields(rows[0])], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({k: round(v, 6) if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows)
+    writer.writerows(
+        {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in asdict(row).items()} for row in rows
+    )
     return text.getvalue()
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from edgefake.checkpoint import load_checkpoint
 from edgefake.data.manifest import read_manifest
 from edgefake.data.pictures import read_crop
+from edgefake_export import resolve, round_network
 from edgefake_export.verify import rms_of, run_file, run_torch, verdicts_of
 from edgefake_runtime import Classifier
 from edgefake_runtime.crops import resize
@@ -28,7 +29,8 @@ OUT = Path(__file__).resolve().parents[1] / "docs" / "bench" / "parity.csv"
 def main() -> None:
     """Measure over the whole val split of the DFDC crops."""
     samples = read_manifest(Path(os.environ["EDGEFAKE_DATA"]) / "dfdc" / "manifest.csv", split="val")
-    metadata, network = Classifier().metadata, load_checkpoint(default_model().parent).network
+    metadata, checkpoint = Classifier().metadata, load_checkpoint(default_model().parent)
+    network = round_network(checkpoint.network, resolve(checkpoint.network, bits=metadata.bits))
     crops = np.stack([resize(read_crop(sample), metadata.input_size) for sample in samples])
     torch32 = run_torch(network, crops, metadata)
     torch64 = run_torch(copy.deepcopy(network).double(), crops, metadata)

@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from edgefake import metrics
-from edgefake.artefact import model_metadata
 from edgefake.calibrate import fit_calibration, halves_by_group
 from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgefake.data.manifest import Sample, read_manifest
 from edgefake.data.pictures import PictureDataset, View
 from edgefake.evaluate import Evaluation, evaluate_crops
 from edgefake.predict import predict
-from edgefake_export import export_onnx, sample_crops
+from edgefake_export import export_checkpoint
 from edgefake_runtime import Classifier
 from edgefake_runtime.classifier import sha256_of
 
@@ -156,11 +155,11 @@ def main() -> None:
     folder = Path(__file__).resolve().parents[1] / "models" / name
     save_checkpoint(shipped, folder, compact=True)
     shipped = load_checkpoint(folder)
-    metadata = model_metadata(shipped, bits=2)
     target = folder / f"{name}-2bit.onnx"
-    print(export_onnx(shipped, target, bits=2, metadata=metadata, crops=sample_crops(metadata.input_size)))
-    result = evaluate_crops(Classifier(target), samples)
-    print(result.to_json(model=metadata.name, split="val"))
+    print(export_checkpoint(shipped, target, bits=2))
+    classifier = Classifier(target)
+    result = evaluate_crops(classifier, samples)
+    print(result.to_json(model=classifier.metadata.name, split="val"))
     (folder / "README.md").write_text(card(folder, name, result, first, arguments), encoding="utf-8")
 
 

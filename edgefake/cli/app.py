@@ -12,6 +12,7 @@ from edgefake_runtime.errors import EdgefakeError, InputError
 from .detect import detect
 from .evaluate import evaluate
 from .export import export
+from .inspect import inspect
 from .prepare import prepare
 from .selfblend import selfblend
 from .table import table
@@ -54,7 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (detect, evaluate, export, finetune, prepare, pretrain, selfblend, train):
+for command in (detect, evaluate, export, finetune, inspect, prepare, pretrain, selfblend, train):
     app.command()(command)
 app.add_typer(table, name="table")
 

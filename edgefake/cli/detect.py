@@ -33,7 +33,8 @@ COLORS = {
 def detect(
     paths: Annotated[list[str], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)],
     model: Annotated[
-        Path | None, typer.Option(help="ONNX file made by `edgefake export`; the shipped model otherwise.")
+        Path | None,
+        typer.Option(help="ONNX or TFLite file made by `edgefake export`; the shipped model otherwise."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Score each n-th frame of a video.")] = 30,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Score at most so many frames of a video.")] = None,
@@ -44,6 +45,14 @@ def detect(
         float | None, typer.Option(min=0, max=1, help="P(fake) from which a face counts as fake.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
+    widen: Annotated[
+        bool | None,
+        typer.Option(
+            "--widen/--no-widen",
+            help="Run a TFLite file's 2-bit weights as 8-bit ones, or as they are; the faster otherwise. Same answers.",
+            show_default=False,
+        ),
+    ] = None,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, help="Refuse larger pictures and frames before decoding them.")
     ] = 100.0,
@@ -60,7 +69,7 @@ def detect(
 
     require_writable(json)
     show_warnings()
-    options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels)
+    options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels, widen)
     if "" in paths:
         raise UsageError("expected the name of a file or folder, got an empty one")
     detector = Detector(model, options=options)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgefake_runtime.errors import UsageError
+
 from .extras import require
 from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
@@ -22,7 +24,9 @@ def evaluate(
     manifest: Annotated[Path, typer.Argument(help="CSV with the columns file,label (real or fake).")],
     model: Annotated[
         Path | None,
-        typer.Option(help="ONNX file made by `edgefake export`, or a checkpoint folder; the shipped model otherwise."),
+        typer.Option(
+            help="ONNX or TFLite file made by `edgefake export`, or a checkpoint folder; the shipped model otherwise."
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
     crops: Annotated[bool, typer.Option("--crops", help="The pictures are face crops already.")] = False,
@@ -31,6 +35,14 @@ def evaluate(
         float | None, typer.Option(min=0, max=1, help="P(fake) from which an input counts as fake.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
+    widen: Annotated[
+        bool | None,
+        typer.Option(
+            "--widen/--no-widen",
+            help="Run a TFLite file's 2-bit weights as 8-bit ones, or as they are; the faster otherwise. Same answers.",
+            show_default=False,
+        ),
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file, or to - .")] = None,
 ) -> None:
     """Measure a model: AUC, accuracy, EER, log loss and calibration error.
@@ -43,7 +55,7 @@ def evaluate(
     require_writable(json)
     show_warnings()
     samples = read_manifest(manifest, split=split, required=("file", "label"))
-    classifier = _open(model, threads)
+    classifier = _open(model, threads, widen)
     share = _share(manifest, classifier) if crops else None
     result = _measure(samples, classifier, share=share, every=every, threshold=threshold, threads=threads)
     for problem in result.problems:
@@ -56,12 +68,14 @@ def evaluate(
         raise typer.Exit(3)
 
 
-def _open(model: Path | None, threads: int | None) -> "Classifier":
+def _open(model: Path | None, threads: int | None, widen: bool | None) -> "Classifier":
     """The model, by torch where it is a folder."""
     from edgefake_runtime import Classifier
 
     if model is None or not model.is_dir():
-        return Classifier(model, threads=threads)
+        return Classifier(model, threads=threads, widen=widen)
+    if widen:
+        raise UsageError("widen: expected a TFLite file with 2-bit weights, got a folder; leave it away")
     require("train", "torch", "safetensors")
     from edgefake.torch_classifier import TorchClassifier
 

@@ -1,5 +1,6 @@
 """`edgefake export`: a checkpoint as a file that runs without torch, verified."""
 
+import json as json_text
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,55 +11,270 @@ from edgefake_runtime.errors import UsageError
 from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
 
 from .extras import require
+from .output import STDOUT, progress_bar, require_writable, write_json
 
 if TYPE_CHECKING:
-    from edgefake_export import ExportReport
+    from edgefake.checkpoint import Checkpoint
+    from edgefake_export import Export, ExportReport, Recipe
+    from edgefake_export.labelled import LabelledCrops
+    from edgefake_export.tflite import Converter
 
 __all__ = ["export"]
+
+CONVERTERS = ("litert-torch", "onnx2tf")
 
 
 def export(
     checkpoint: Annotated[
-        Path | None, typer.Argument(help="Checkpoint folder, full or compact; the shipped model otherwise.")
+        str | None,
+        typer.Argument(
+            help="Checkpoint folder, full or compact, or a shipped model's name; the default model otherwise."
+        ),
     ] = None,
-    format: Annotated[str, typer.Option(help="Format of the file: onnx.")] = "onnx",
-    bits: Annotated[int, typer.Option(help="Width of the encoder's weights: 32 or 2.")] = 2,
+    format: Annotated[
+        str | None, typer.Option(help="Format of the file: onnx or tflite; by the ending of -o, else onnx.")
+    ] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(help="Width of the encoder's weights: 32, 16, 8, 6, 4, 3 or 2; 2 for a bitvit, else 32."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help="How weights get there: qat (a bitvit's own), absmax, zeropoint or gptq.")
+    ] = None,
+    activations: Annotated[
+        str | None, typer.Option(help="8-bit scales: dynamic (one a token, while running) or static (calibrated).")
+    ] = None,
+    per: Annotated[str | None, typer.Option(help="One scale a tensor or one an output channel.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="ONNX graph: integer (fast on CPUs) or qdq (for compilers and NPUs).")
+    ] = None,
+    other: Annotated[
+        int | None,
+        typer.Option(
+            help="Width of what is not ternary, the patch embedding: 32, 16, 8 or 4; the head has 8 at least."
+        ),
+    ] = None,
+    older_runtimes: Annotated[
+        bool,
+        typer.Option(
+            "--older-runtimes", help="2-bit weights in bytes (ONNX) or at 4 bits (TFLite) for older runtimes."
+        ),
+    ] = False,
+    converter: Annotated[str, typer.Option(help="To TFLite: litert-torch or onnx2tf.")] = CONVERTERS[0],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Manifest of labelled face crops: compare on them, and print the AUC before and after."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Rows of --data to take, where it has splits.")] = "val",
+    limit: Annotated[
+        int | None, typer.Option(min=2, help="At most so many rows of --data, drawn with a fixed seed.")
+    ] = None,
+    max_drop: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Keep no file that costs more AUC than this; needs --data.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(help="Manifest whose split train calibrates gptq and static activations; --data otherwise."),
+    ] = None,
+    blame: Annotated[
+        bool, typer.Option("--blame", help="Rank layers by the error each adds: a table, and FILE.blame.{csv,png}.")
+    ] = False,
+    json: Annotated[Path | None, typer.Option(help="Write the report as JSON to this file, or to - .")] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write; NAME-BITSbit.onnx here otherwise.")
+        Path | None, typer.Option("--output", "-o", help="File to write; NAME-BITSbit.FORMAT here otherwise.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Export a checkpoint, run the file on real face crops and compare it with torch.
 
-    A file that misses its tolerance is not written; the exit code is 5 then.
+    A file that misses its tolerance, or --max-drop, is not written; the exit code is 5 then. What may be combined
+    with what is in docs/export.md.
     """
-    if format != "onnx":
-        raise UsageError(f"--format: expected onnx, got {format}")
-    if bits not in (32, 2):
-        raise UsageError(f"--bits: expected 32 or 2, got {bits}")
-    folder = models_folder() / DEFAULT_MODEL if checkpoint is None else checkpoint
-    require("export", "torch", "safetensors", "onnx", "onnxscript", "onnx_ir")
-    from edgefake.artefact import model_metadata
+    kind = _format(format, output)
+    if max_drop is not None and data is None:
+        raise UsageError("--max-drop: expected labelled crops to measure it on, got none; name a manifest with --data")
+    if converter not in CONVERTERS or (converter != CONVERTERS[0] and kind != "tflite"):
+        raise UsageError(f"--converter: expected {' or '.join(CONVERTERS)}, to tflite; got {converter}, to {kind}")
+    require_writable(json)
+    _require(kind, converter, blame=blame)
     from edgefake.checkpoint import load_checkpoint
-    from edgefake_export import export_onnx, sample_crops
+    from edgefake_export import resolve
 
-    loaded = load_checkpoint(folder)
-    metadata = model_metadata(loaded, bits=bits)
-    target = output or Path(f"{Path(metadata.name).name}-{bits}bit.onnx")
+    loaded = load_checkpoint(_folder(checkpoint))
+    recipe = resolve(
+        loaded.network,
+        format=kind,
+        bits=bits,
+        method=method,
+        activations=activations,
+        per=per,
+        style=style,
+        other=other,
+        older_runtimes=older_runtimes,
+    )
+    target = output or Path(_file_name(loaded, recipe))
     if os.path.lexists(target) and not force:
         raise UsageError(f"{target}: expected a new file, got an existing one; --force replaces it")
-    crops = sample_crops(metadata.input_size)
-    report = export_onnx(loaded, target, bits=bits, metadata=metadata, crops=crops)
-    _print_report(report)
+    labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
+    export = _prepare(loaded, recipe, calibration or data)
+    report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
+    if json is not None:
+        write_json(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
+    if json != STDOUT:
+        _print_report(report)
+    if blame:
+        _blame(export, target, labelled, quiet=json == STDOUT)
+
+
+def _format(format: str | None, output: Path | None) -> str:
+    ending = output.suffix.removeprefix(".").lower() if output is not None else ""
+    known = ending if ending in ("onnx", "tflite") else None
+    if format is not None and known is not None and format != known:
+        raise UsageError(
+            f"--output: expected a name that ends with .{format}, got {output}; leave --format out or rename"
+        )
+    return format or known or "onnx"
+
+
+def _require(kind: str, converter: str, *, blame: bool) -> None:
+    """Say which extra is missing before anything is read."""
+    if kind == "tflite" and converter == CONVERTERS[0]:
+        require("tflite", "torch", "safetensors", "litert_torch", "ai_edge_litert")
+    else:
+        require("export", "torch", "safetensors", "onnx", "onnxscript", "onnx_ir", "onnxslim")
+    if kind == "tflite":
+        require("tflite", "ai_edge_litert")
+    if blame:
+        require("train", "matplotlib")
+
+
+def _folder(checkpoint: str | None) -> Path:
+    """Of the checkpoint: where it says, or among those that ship."""
+    if checkpoint is None:
+        return models_folder() / DEFAULT_MODEL
+    shipped = models_folder() / checkpoint
+    if not Path(checkpoint).exists() and Path(checkpoint).name == checkpoint and (shipped / "config.json").is_file():
+        return shipped
+    return Path(checkpoint)
+
+
+def _file_name(checkpoint: "Checkpoint", recipe: "Recipe") -> str:
+    """Such as linvit-tiny-gptq-4bit.onnx: what tells it from the other files of the checkpoint, and its ending."""
+    name = Path(str(checkpoint.metadata.get("name", checkpoint.model))).name
+    how = "" if recipe.method in ("qat", "float") else f"-{recipe.method}"
+    style = "-qdq" if recipe.style == "qdq" else ""
+    older = "-older" if recipe.older_runtimes else ""
+    return f"{name}{how}-{recipe.bits}bit{style}{older}.{recipe.format}"
+
+
+def _labelled(
+    data: Path | None, checkpoint: "Checkpoint", recipe: "Recipe", *, split: str, limit: int | None
+) -> "LabelledCrops | None":
+    if data is None:
+        return None
+    from edgefake.artefact import model_metadata
+    from edgefake_export.labelled import LabelledCrops
+
+    metadata = model_metadata(checkpoint, bits=recipe.bits)
+    return LabelledCrops.read(data, metadata, split=split, limit=limit)
+
+
+def _prepare(checkpoint: "Checkpoint", recipe: "Recipe", calibration: Path | None) -> "Export":
+    from edgefake.artefact import model_metadata
+    from edgefake_export import prepare_export
+    from edgefake_export.labelled import CALIBRATION, LabelledCrops
+
+    metadata = model_metadata(checkpoint, bits=recipe.bits, method=recipe.method)
+    inputs = None
+    if recipe.calibrated and calibration is not None:
+        inputs = LabelledCrops.read(calibration, metadata, split="train", limit=CALIBRATION).inputs(CALIBRATION)
+    return prepare_export(checkpoint, recipe, metadata=metadata, calibration=inputs)
+
+
+def _converter(name: str) -> "Converter | None":
+    """None for the usual one."""
+    if name == CONVERTERS[0]:
+        return None
+    from edgefake_export.onnx2tf import convert_module
+
+    return convert_module
+
+
+def _write(
+    export: "Export", target: Path, labelled: "LabelledCrops | None", *, max_drop: float | None, converter: str
+) -> "ExportReport":
+    from edgefake_export import export_file, sample_crops
+    from edgefake_export.labelled import COMPARED
+
+    way = _converter(converter)
+    if labelled is None:
+        return export_file(export, target, crops=sample_crops(export.metadata.input_size), converter=way)
+    with progress_bar("measuring", "crops", transient=True) as bar:
+        task = bar.add_task("measuring", total=len(labelled.samples))
+        return export_file(
+            export,
+            target,
+            crops=labelled.crops(COMPARED),
+            measure=lambda network, path: labelled.measure(
+                network, path, limit=max_drop, on_done=lambda count: bar.advance(task, count)
+            ),
+            converter=way,
+        )
+
+
+def _widths(report: "ExportReport") -> str:
+    """Such as "encoder 2 (884,736 bytes), patch embedding 4 (368,640)": the parts that take most."""
+    found = [
+        (size, part, bits)
+        for part, widths in report.parts.items()
+        for bits, (_, size) in widths.items()
+        if size >= 1000
+    ]
+    return ", ".join(f"{part} {bits} ({size:,} bytes)" for size, part, bits in sorted(found, reverse=True))
 
 
 def _print_report(report: "ExportReport") -> None:
-    ternary = (
-        f", {report.ternary_weights} ternary weights in {report.ternary_bytes} bytes" if report.ternary_weights else ""
-    )
-    typer.echo(f"{report.path}: {report.bytes} bytes, {report.bits} bits{ternary}")
+    typer.echo(f"{report.path}: {report.bytes:,} bytes, {report.format}, for {report.needs} or newer")
+    typer.echo(f"bits: {_widths(report)}")
+    edge = report.samples - report.certain
+    agreeing = f"{report.agreeing} of {report.samples} verdicts identical"
+    if report.agreeing < report.samples:
+        agreeing += f" ({edge} lie at the edge of one)"
     typer.echo(
-        f"parity with torch on {report.samples} faces: largest error {report.max_error:.2e}, "
-        f"mean {report.mean_error:.2e}, {report.relative:.1e} of the logits' rms (limit {report.tolerance:.0e}); "
-        f"verdicts {'identical' if report.same_verdicts else 'differ'}; {report.seconds:.1f} s"
+        f"against torch on {report.samples} faces: largest error {report.max_error:.2e}, mean {report.mean_error:.2e}, "
+        f"{report.relative:.1e} of the logits' rms (limit {report.tolerance:.0e}); {agreeing}"
     )
+    typer.echo(f"rounding moved the logits by {report.rounding:.1%} of their rms; {report.seconds:.1f} s")
+    if report.drop is not None:
+        drop = report.drop
+        typer.echo(
+            f"AUC on {drop.samples:,} crops: {drop.before:.4f} before, {drop.after:.4f} after ({-drop.drop:+.4f})"
+        )
+
+
+def _blame(export: "Export", target: Path, labelled: "LabelledCrops | None", *, quiet: bool) -> None:
+    """Print the ranking, and write it beside the file."""
+    import numpy as np
+    import torch
+
+    from edgefake_export import sample_crops
+    from edgefake_export.blame import blame, blame_csv, blame_table, plot_blame
+    from edgefake_runtime.crops import normalize
+
+    if labelled is None:
+        metadata = export.metadata
+        crops = sample_crops(metadata.input_size)
+        images, fakes = torch.from_numpy(normalize(crops, metadata.mean, metadata.std)), None
+    else:
+        images = labelled.inputs(len(labelled.samples))
+        fakes = np.array([sample.fake for sample in labelled.samples])
+    rows = blame(export.original, export.rounded, images, fakes=fakes)
+    if not rows:
+        typer.echo("edgefake: nothing to blame: no layer is rounded", err=True)
+        return
+    if not quiet:
+        typer.echo(blame_table(rows))
+    table, picture = target.with_name(f"{target.name}.blame.csv"), target.with_name(f"{target.name}.blame.png")
+    table.write_text(blame_csv(rows), encoding="utf-8")
+    plot_blame(rows, title=f"{target.name}: error that each layer adds").savefig(picture, dpi=120)
+    typer.echo(f"edgefake: wrote {table}, {picture}", err=True)

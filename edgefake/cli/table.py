@@ -1,7 +1,5 @@
-"""`edgefake table`: the thesis' tables from checkpoints."""
+"""`edgefake table`: the thesis' tables, and that of all exports, from checkpoints."""
 
-import os
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,25 +12,24 @@ from edgefake_runtime.errors import UsageError
 
 from .extras import require
 from .output import is_terminal
+from .table_export import export
+from .table_output import Force, Limit, Out, Split, dataset_name, print_table, require_place, write_files
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from edgefake.candidates import Candidate
     from edgefake.data.manifest import Sample
     from edgefake.ptq import PTQConfig
-    from edgefake.table import PTQRow, Rows
+    from edgefake.table import PTQRow
 
 __all__ = ["table"]
 
-table = typer.Typer(help="Tables of the thesis from checkpoints: ptq (4.2), finetune (4.3).", no_args_is_help=True)
+table = typer.Typer(
+    help="Tables from checkpoints: ptq and finetune are the thesis' (4.2, 4.3), export is of all files.",
+    no_args_is_help=True,
+)
 
 Checkpoints = Annotated[list[Path], typer.Argument(metavar="CHECKPOINT...", help="Checkpoint folders.")]
-Split = Annotated[str, typer.Option(help="Only the rows of this split.")]
-Out = Annotated[Path | None, typer.Option(help="Folder for table.md, table.csv and table.png.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an earlier table in it.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="At most so many pictures, drawn with a fixed seed.")]
 Data = Annotated[
     Path,
     typer.Option(
@@ -86,11 +83,11 @@ def ptq(
     plan = ptq_plan(candidates, configs)
     with _progress("scoring", len(samples) * len(plan)) as done:
         rows = ptq_rows(plan, samples, rule=rule, on_done=done)
-    counts = f"{_counts(samples, candidates)} ({_dataset(data)}, split {split})"
-    text = _print(rows, [f"{counts}. {ACCURACY if detectors else TOP_1}", *_about(configs, rows)])
+    counts = f"{_counts(samples, candidates)} ({dataset_name(data)}, split {split})"
+    text = print_table(rows, [f"{counts}. {ACCURACY if detectors else TOP_1}", *_about(configs, rows)])
     if out is not None:
-        title = f"Post-training quantization, {len(samples):,} {_what(candidates)} of {_dataset(data)}"
-        _write(out, rows, text, plot_ptq(rows, title=title, chance=1 / len(classes)))
+        title = f"Post-training quantization, {len(samples):,} {_what(candidates)} of {dataset_name(data)}"
+        write_files(out, rows, text, plot_ptq(rows, title=title, chance=1 / len(classes)))
 
 
 @table.command()
@@ -125,9 +122,9 @@ def finetune(
     rows.sort(key=lambda row: names.index(row.model))
     drawn = "bootstrap over the groups of the manifest (files where it names none), 2,000 draws"
     notes.append(f"{ACCURACY} AUC with its 95 % interval: {drawn}.")
-    text = _print(rows, notes)
+    text = print_table(rows, notes)
     if out is not None:
-        _write(out, rows, text, plot_finetune(rows, title="Deepfake detection by model and data set"))
+        write_files(out, rows, text, plot_finetune(rows, title="Deepfake detection by model and data set"))
 
 
 def _prepare(out: Path | None, *, force: bool, threads: int | None) -> None:
@@ -136,13 +133,7 @@ def _prepare(out: Path | None, *, force: bool, threads: int | None) -> None:
     import cv2
     import torch
 
-    from edgefake.table import FILES
-
-    if out is not None:
-        old = [name for name in FILES if os.path.lexists(out / name)]
-        if old and not force:
-            raise UsageError(f"{out}: expected a folder without a table, got one with {old[0]}; --force replaces it")
-        out.mkdir(parents=True, exist_ok=True)
+    require_place(out, force=force)
     if threads is not None:
         torch.set_num_threads(threads)
         cv2.setNumThreads(threads)
@@ -155,19 +146,13 @@ def _widths(text: str) -> list[int]:
         raise UsageError(f"--bits: expected whole numbers from 2 to 8 with commas, got {text}") from error
 
 
-def _dataset(data: Path) -> str:
-    """A data set goes by the name of its folder, or of its manifest's."""
-    place = data.resolve()
-    return place.name if place.is_dir() else place.parent.name
-
-
 def _manifests(specs: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for spec in specs:
         name, equals, path = spec.partition("=")
         named = bool(equals) and not Path(spec).exists()
         manifest = Path(path if named else spec)
-        name = name if named else _dataset(manifest)
+        name = name if named else dataset_name(manifest)
         if name in found:
             raise UsageError(f"--data: expected a name for each data set, got {name} twice; write NAME={manifest}")
         found[name] = manifest
@@ -215,17 +200,4 @@ def _about(configs: "Sequence[PTQConfig]", rows: "Sequence[PTQRow]") -> list[str
     return notes
 
 
-def _print(rows: "Rows", notes: Sequence[str]) -> str:
-    from edgefake.table import markdown
-
-    command = shlex.join(["edgefake", *sys.argv[1:]])
-    text = markdown(rows, [*notes, f"`{command}`"])
-    typer.echo(text, nl=False)
-    return text
-
-
-def _write(out: Path, rows: "Rows", text: str, figure: "Figure") -> None:
-    from edgefake.table import FILES, write_table
-
-    write_table(out, rows, text, figure)
-    typer.echo(f"edgefake: wrote {', '.join(str(out / name) for name in FILES)}", err=True)
+table.command()(export)

@@ -44,6 +44,7 @@ class ViTConfig:
         classes: number of logits.
         dropout: in the head, between its hidden layers.
         distillation: whether there is a distillation token with its head.
+        ternary_patches: BitLinear in the patch embedding too, which is otherwise the largest part of a small file.
     """
 
     image_size: int
@@ -57,6 +58,7 @@ class ViTConfig:
     classes: int = 2
     dropout: float = 0.2
     distillation: bool = False
+    ternary_patches: bool = False
 
     def __post_init__(self) -> None:
         if self.patch_size % 2 or self.image_size % self.patch_size:
@@ -72,18 +74,21 @@ class ViTConfig:
         return self.image_size // self.patch_size
 
 
-def sincos_positions(grid: int, dim: int) -> Tensor:
+def sincos_positions(grid: int, dim: int) -> tuple[Tensor, Tensor]:
     """Fixed 2-D positions: sin x, cos x, sin y, cos y interleaved, omega_i = 10000^(-4i/D) (thesis eq. 3.6).
 
+    No number depends on both coordinates, so the table of N tokens is the sum of two small terms, each zero where the
+    other is not.
+
     Returns:
-        (grid * grid, dim), row by row: token (y, x) stands at y * grid + x.
+        columns (1, grid, dim), the terms of x, and rows (grid, 1, dim), those of y.
     """
     omega = 10000.0 ** (-4.0 * torch.arange(dim // 4, dtype=torch.float64) / dim)  # (D/4,)
-    y, x = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
-    along_x = x.flatten()[:, None] * omega  # (N, D/4)
-    along_y = y.flatten()[:, None] * omega
-    parts = [along_x.sin(), along_x.cos(), along_y.sin(), along_y.cos()]
-    return torch.stack(parts, dim=-1).flatten(1).float()  # (N, D/4, 4) -> (N, D)
+    angles = torch.arange(grid)[:, None] * omega  # (grid, D/4)
+    sin, cos, zero = angles.sin(), angles.cos(), torch.zeros_like(angles)
+    columns = torch.stack([sin, cos, zero, zero], dim=-1).flatten(1).float()  # (grid, D/4, 4) -> (grid, D)
+    rows = torch.stack([zero, zero, sin, cos], dim=-1).flatten(1).float()
+    return columns[None], rows[:, None]
 
 
 class RMSNorm(nn.Module):
@@ -105,12 +110,12 @@ class ShiftedPatchTokenization(nn.Module):
     Shifts fill with zeros. Shapes: (B, 3, H, W) -> (B, N, D).
     """
 
-    def __init__(self, patch_size: int, dim: int) -> None:
+    def __init__(self, patch_size: int, dim: int, *, ternary: bool = False) -> None:
         super().__init__()
         self.patch_size = patch_size
         features = 5 * 3 * patch_size**2
         self.norm = RMSNorm(features)
-        self.linear = nn.Linear(features, dim)
+        self.linear = BitLinear(features, dim, bias=True) if ternary else nn.Linear(features, dim)
 
     def forward(self, image: Tensor) -> Tensor:
         """Cut, normalize and project."""
@@ -194,15 +199,18 @@ class ViT(nn.Module):
     Shapes: image (B, 3, image_size, image_size), normalized -> logits (B, classes).
     """
 
-    positions: Tensor
+    columns: Tensor
+    rows: Tensor
     distillation_token: nn.Parameter | None
     distillation_head: nn.Linear | None
 
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenize = ShiftedPatchTokenization(config.patch_size, config.dim)
-        self.register_buffer("positions", sincos_positions(config.grid, config.dim), persistent=False)
+        self.tokenize = ShiftedPatchTokenization(config.patch_size, config.dim, ternary=config.ternary_patches)
+        columns, rows = sincos_positions(config.grid, config.dim)
+        self.register_buffer("columns", columns.flatten(), persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
         # PyTorch's own start: with ViT's usual normal of deviation 0.02 it learned several times slower at this scale.
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = RMSNorm(config.dim)
@@ -212,13 +220,23 @@ class ViT(nn.Module):
             self.distillation_token = nn.Parameter(0.02 * torch.randn(config.dim))
             self.distillation_head = nn.Linear(config.dim, config.classes)
 
+    def _place(self, tokens: Tensor) -> Tensor:
+        """Add the positions: (B, N, D) -> (B, N, D).
+
+        The shapes between the two sums keep converters from merging them into a table of all tokens again.
+        """
+        grid, dim = self.config.grid, self.config.dim
+        cells = tokens.unflatten(1, (grid, grid)) + self.rows  # (B, grid, grid, D)
+        lines = cells.flatten(2) + self.columns  # (B, grid, grid * D)
+        return lines.reshape(-1, grid * grid, dim)
+
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """The encoder after the last norm.
 
         Returns:
             Tokens of the patches (B, N, D), and the distillation token (B, D) where the network has one.
         """
-        x = self.tokenize(image) + self.positions  # eq. 3.8
+        x = self._place(self.tokenize(image))  # eq. 3.8
         if self.distillation_token is not None:
             x = torch.cat([x, self.distillation_token.to(x.dtype).expand(len(x), 1, -1)], dim=1)  # (B, N + 1, D)
         for block in self.blocks:

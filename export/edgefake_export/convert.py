@@ -1,76 +1,40 @@
-"""Networks and checkpoints -> ONNX files."""
+"""Networks -> ONNX."""
 
-import contextlib
-import io
-import logging
-import os
-import time
-import warnings
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from typing import Unpack
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgefake.checkpoint import Checkpoint
-from edgefake.models import BitLinear
-from edgefake_runtime.errors import InputError, ModelFileError, UsageError
+from edgefake_runtime.errors import UsageError
 from edgefake_runtime.metadata import ModelMetadata
 
-from .lower import TRANSLATIONS, lower
+from .cells import Choices, Recipe, resolve
+from .lower import lower
+from .onnx_ops import TRANSLATIONS
 from .pack import finish
-from .verify import ExportReport, check, verify
+from .rounding import require_finite, round_network
+from .silence import quiet_export
 
-__all__ = ["BITS", "export_onnx", "to_onnx"]
-
-BITS = (32, 2)
-"""Widths of the encoder's weights that can be written."""
+__all__ = ["to_onnx", "trace", "write_onnx"]
 
 OPSET = 23
 """With RMSNormalization, Attention and Gelu: half the operators of opset 18. The newest that torch writes."""
 
+PLAIN_OPSET = 18
+"""Of ordinary operators alone, for older runtimes and for compilers."""
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep torch's exporter from printing, logging and warning about itself."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            with contextlib.redirect_stderr(io.StringIO()):
-                yield
-    finally:
-        logging.disable(disabled)
+QDQ_OPSET = 19
+"""First whose QuantizeLinear onnx's own evaluator runs; the same operators, written down as of this version."""
 
 
-def _require_bits(module: nn.Module, bits: int) -> None:
-    if bits not in BITS:
-        raise UsageError(f"expected {' or '.join(map(str, BITS))} bits, got {bits}")
-    if bits == 2 and not any(isinstance(layer, BitLinear) for layer in module.modules()):
-        raise UsageError(
-            "expected a network with BitLinear layers for 2 bits, got one without: its weights "
-            "are not ternary; export it at 32 bits, or train a bitvit"
-        )
-
-
-def _require_finite(module: nn.Module) -> None:
-    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise ModelFileError(f"{name}: expected finite weights, got NaN or infinity; train it again")
-
-
-def _trace(module: nn.Module, example: Tensor) -> onnx.ModelProto:
+def trace(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
     """Torch's own export of a lowered module, with a free batch axis."""
     batch = example.detach().float().cpu()
     if len(batch) == 1:  # the exporter takes an axis of length 1 for a fixed one
         batch = torch.cat([batch, batch])
     try:
-        with _quiet(), torch.no_grad():
+        with quiet_export(), torch.no_grad():
             program = torch.onnx.export(
                 module,
                 (batch,),
@@ -78,7 +42,7 @@ def _trace(module: nn.Module, example: Tensor) -> onnx.ModelProto:
                 input_names=["image"],
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
-                opset_version=OPSET,
+                opset_version=opset,
                 custom_translation_table=TRANSLATIONS,
                 verbose=False,
             )
@@ -89,72 +53,54 @@ def _trace(module: nn.Module, example: Tensor) -> onnx.ModelProto:
     return program.model_proto
 
 
-def to_onnx(module: nn.Module, *, example: Tensor, bits: int, metadata: ModelMetadata | None = None) -> onnx.ModelProto:
-    """Write a network of BitLinear and ordinary layers as ONNX; the same network gives the same bytes.
+def write_onnx(
+    network: nn.Module, *, example: Tensor, recipe: Recipe, metadata: ModelMetadata | None = None
+) -> onnx.ModelProto:
+    """Write a rounded network (see `round_network`); the same network gives the same bytes.
+
+    Args:
+        network: left as it is.
+        example: an input (B, ...), float; B becomes free, other sizes stay.
+        recipe: of the file.
+        metadata: what the runtime needs to know, kept in the file.
+
+    Raises:
+        UsageError: layers that the exporter cannot translate.
+    """
+    qdq = recipe.style == "qdq"
+    lowered = lower(network, bits=recipe.bits if recipe.ternary else 32)
+    model = trace(lowered, example, PLAIN_OPSET if qdq or recipe.older_runtimes else OPSET)
+    if qdq:
+        next(entry for entry in model.opset_import if entry.domain == "").version = QDQ_OPSET
+    return finish(model, metadata, older_runtimes=recipe.older_runtimes, slim=recipe.bits == 32)
+
+
+def to_onnx(
+    module: nn.Module,
+    *,
+    example: Tensor,
+    calibration: Tensor | None = None,
+    metadata: ModelMetadata | None = None,
+    **choices: Unpack[Choices],
+) -> onnx.ModelProto:
+    """Write any network of BitLinear and ordinary layers as ONNX; the same network gives the same bytes.
 
     Args:
         module: any network with one input and one output, left as it is.
         example: an input (B, ...), float; B becomes free, other sizes stay.
-        bits: 2 writes each BitLinear as exact integer arithmetic with 2-bit weights; 32 writes float32
-            weights (of BitLinear: beta * W~, behind its activation quantizer).
+        calibration: (n, ...) inputs, for GPTQ and static activations.
         metadata: what the runtime needs to know, kept in the file.
+        choices: as in `resolve`: `bits`, `method`, `other`, ...
 
     Returns:
-        A model with input `image` and output `logits`.
+        A model with input `image` and output `logits`; it computes what
+        `round_network(module, resolve(module, **choices))` computes.
 
     Raises:
-        UsageError: other bits, 2 bits without BitLinear, or layers that the exporter cannot translate.
+        UsageError: choices that are no legal cell, or layers that the exporter cannot translate.
         ModelFileError: a weight is NaN or infinite.
     """
-    _require_bits(module, bits)
-    _require_finite(module)
-    return finish(_trace(lower(module, bits=bits), example), metadata)
-
-
-@contextlib.contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """A new file beside `out` that takes its place when all went well, and is deleted otherwise."""
-    out = out.resolve()  # a link stays, what it leads to is replaced
-    part = out.with_name(f".edgefake-{os.getpid()}.part")
-    try:
-        if out.exists() and not out.is_file():
-            raise FileExistsError(0, "a folder, device or pipe")
-        part.touch()
-        yield part
-        part.replace(out)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{out}: expected a place to write to, got: {reason}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def export_onnx(
-    checkpoint: Checkpoint, out: Path, *, bits: int, metadata: ModelMetadata, crops: NDArray[np.uint8]
-) -> ExportReport:
-    """Export a checkpoint, run the file, compare it with torch, and only then put it in its place.
-
-    Args:
-        checkpoint: the network and its name.
-        out: the file to write or replace.
-        bits: of the encoder's weights: 32 or 2.
-        metadata: kept in the file; its `bits` must agree.
-        crops: (n, S, S, 3) RGB faces to compare on.
-
-    Raises:
-        UsageError: bits that the network or the metadata do not have, or crops of another size.
-        InputError: `out` cannot be written.
-        ModelFileError: a weight is NaN or infinite.
-        CheckFailedError: the file does not compute what torch computes; no new file is left.
-    """
-    if metadata.bits != bits:
-        raise UsageError(f"expected metadata for {bits} bits, got {metadata.bits}")
-    start = time.monotonic()
-    network, size = checkpoint.network, metadata.input_size
-    with _replacing(out) as part:
-        model = to_onnx(network, example=torch.zeros(2, 3, size, size), bits=bits, metadata=metadata)
-        part.write_bytes(model.SerializeToString(deterministic=True))
-        report = replace(verify(network, part, metadata=metadata, crops=crops), path=out)
-        check(report)
-    return replace(report, seconds=time.monotonic() - start)
+    recipe = resolve(module, format="onnx", **choices)
+    require_finite(module)
+    rounded = round_network(module, recipe, calibration=calibration)
+    return write_onnx(rounded, example=example, recipe=recipe, metadata=metadata)

@@ -1,17 +1,15 @@
-"""BitLinear -> whole-number weights {-1, 0, 1}, one scale, and their two bits a weight in a file."""
+"""BitLinear without its latent weights: whole numbers {-1, 0, 1} and one scale."""
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from edgefake.checkpoint import pack_ternary, unpack_ternary
 from edgefake.models import BitLinear
-from edgefake.models.bitlinear import ternarize
+from edgefake.models.bitlinear import quantize_activations, ternarize
 
-__all__ = ["FoldedLinear", "fold", "pack_int2", "unpack_int2"]
+__all__ = ["FloatBitLinear", "FoldedLinear", "fold"]
 
 
 @dataclass(frozen=True)
@@ -37,24 +35,33 @@ class FoldedLinear:
 def fold(layer: BitLinear) -> FoldedLinear:
     """Drop the latent weights of a layer (thesis eq. 3.28-3.30).
 
-    An all-zero layer folds to zeros and the smallest scale, 1e-5.
+    An all-zero layer folds to zeros and the smallest scale, 1e-5. The scale is a mean, whose last bit depends on how
+    many threads add it up: here it is always one, so that a checkpoint gives one file.
     """
-    with torch.no_grad():
-        ternary, scale = ternarize(layer.weight.detach().float().cpu())
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            ternary, scale = ternarize(layer.weight.detach().float().cpu())
+    finally:
+        torch.set_num_threads(threads)
     bias = None if layer.bias is None else layer.bias.detach().float().cpu().clone()
     return FoldedLinear(weight=ternary.T.to(torch.int8).contiguous(), scale=scale, bias=bias)
 
 
-def pack_int2(weight: NDArray[np.int8]) -> bytes:
-    """Ternary values of any shape -> raw data of an ONNX INT2 tensor: element 0 in the lowest bits."""
-    return bytes(pack_ternary(torch.from_numpy(weight.astype(np.int8))).numpy().tobytes())
+class FloatBitLinear(nn.Module):
+    """BitLinear with its weights as floats, beta * W~, behind the activation quantizer: (..., in) -> (..., out)."""
 
+    weight: Tensor
+    bias: Tensor | None
 
-def unpack_int2(raw: bytes, shape: tuple[int, int]) -> NDArray[np.int8]:
-    """The inverse of `pack_int2`.
+    def __init__(self, folded: FoldedLinear, *, half: bool = False) -> None:
+        super().__init__()
+        weight = folded.dequantized
+        self.register_buffer("weight", weight.half().float() if half else weight)
+        self.register_buffer("bias", folded.bias)
 
-    Raises:
-        ModelFileError: too few bytes, or a code that is no ternary value.
-    """
-    packed = torch.frombuffer(bytearray(raw), dtype=torch.uint8)
-    return np.asarray(unpack_ternary(packed, shape).numpy(), dtype=np.int8)
+    def forward(self, x: Tensor) -> Tensor:
+        """Multiply quantized activations in float32."""
+        levels, gamma = quantize_activations(x)
+        return F.linear(levels / gamma, self.weight, self.bias)

@@ -1,127 +1,140 @@
-"""What takes the place of BitLinear in a network that is exported, and how it is written in ONNX.
-
-At 2 bits the layer is one operator for torch's exporter, `edgefake::bit_linear`, which `translate_bit_linear`
-writes as exact integer arithmetic. At 32 bits it is a plain linear layer behind the activation quantizer.
-"""
+"""What takes the place of quantized layers in a network that is written as ONNX."""
 
 import copy
-from typing import Any
 
 import torch
-from onnxscript import opset23
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from edgefake.models import BitLinear
-from edgefake.models.bitlinear import ACTIVATION_LEVELS, EPSILON, quantize_activations
+from edgefake.quantized import Activations, QuantizedLayer, StoredWeight
 
-from .fold import FoldedLinear, fold
+from .fold import FloatBitLinear, fold
+from .onnx_ops import absmax_linear, static_levels, stored_weight, zeropoint_linear
 
-__all__ = [
-    "TRANSLATIONS",
-    "FloatBitLinear",
-    "IntegerBitLinear",
-    "bit_linear",
-    "lower",
-    "translate_bit_linear",
-]
-
-ZERO_POINT = 128
-
-op: Any = opset23
+__all__ = ["IntegerLinear", "StoredConv", "StoredLinear", "lower"]
 
 
-@torch.library.custom_op("edgefake::bit_linear", mutates_args=())
-def bit_linear(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    """Rescale the product, scale / gamma * (x~ W~): rows of x times ternary weights, summed exactly.
+class _Stored(nn.Module):
+    """A weight as levels, in a buffer whose name says how many bits one takes in the file: `levels2`, 4 or 8."""
 
-    Sums of at most 127 * in_features whole numbers are exact in float32 (in_features < 132104).
-
-    Args:
-        x: (..., in), float32.
-        weight: (in, out), int8, ternary.
-        scale: beta, a float32 scalar.
-    """
-    levels, gamma = quantize_activations(x)
-    return (levels @ weight.to(levels.dtype)) * (scale / gamma)
-
-
-@bit_linear.register_fake
-def _(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-    return x.new_empty((*x.shape[:-1], weight.shape[-1]))
-
-
-def translate_bit_linear(x: Any, weight: Any, scale: Any) -> Any:
-    """Write `edgefake::bit_linear` in ONNX: unsigned activations around 128, int8 weights, int32 sums.
-
-    QuantizeLinear with scale 1 is round-half-even, + 128 and clip to 0..255 in one operator, which is
-    RoundClip to -128..127. Unsigned by signed is the fast kernel of ONNX Runtime on x86, and cannot
-    saturate its 16-bit sums of pairs here (2 * 255 * 1). 127 * (1 / a), not 127 / a, is what torch computes.
-    """
-    largest = op.ReduceMax(op.Abs(x), op.Constant(value_ints=[-1]), keepdims=1)
-    clamped = op.Max(largest, op.Constant(value_float=EPSILON))
-    gamma = op.Mul(op.Reciprocal(clamped), op.Constant(value_float=ACTIVATION_LEVELS))  # (..., 1)
-    zero_point = op.Cast(op.Constant(value_int=ZERO_POINT), to=2)  # UINT8
-    levels = op.QuantizeLinear(op.Mul(x, gamma), op.Constant(value_float=1.0), zero_point)
-    sums = op.MatMulInteger(levels, weight, zero_point)  # (..., out), int32
-    return op.Mul(op.Cast(sums, to=1), op.Div(scale, gamma))
-
-
-TRANSLATIONS: dict[Any, Any] = {torch.ops.edgefake.bit_linear.default: translate_bit_linear}
-"""For `torch.onnx.export(custom_translation_table=...)`."""
-
-
-class IntegerBitLinear(nn.Module):
-    """BitLinear with its weights as int8: (..., in) -> (..., out)."""
-
-    weight: Tensor
     scale: Tensor
+    zero: Tensor | None
     bias: Tensor | None
 
-    def __init__(self, folded: FoldedLinear) -> None:
+    def __init__(self, levels: Tensor, stored: StoredWeight, bias: Tensor | None, *, container: int) -> None:
         super().__init__()
-        self.register_buffer("weight", folded.weight)
-        self.register_buffer("scale", folded.scale)
-        self.register_buffer("bias", folded.bias)
+        self.levels_name = f"levels{container}"
+        self.register_buffer(self.levels_name, levels.contiguous())
+        self.register_buffer("scale", stored.scale.clone())
+        self.register_buffer("zero", None if stored.zero is None else stored.zero.clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply in whole numbers, then rescale and add the bias."""
-        y: Tensor = bit_linear(x, self.weight, self.scale)
+    @property
+    def levels(self) -> Tensor:
+        """int8."""
+        return self.get_buffer(self.levels_name)
+
+    def weight(self, *, axis: int, dequantize: bool) -> Tensor:
+        """The float weight."""
+        zero = torch.zeros(()) if self.zero is None else self.zero
+        found: Tensor = stored_weight(self.levels, self.scale, zero, axis, dequantize)
+        return found
+
+    def add_bias(self, y: Tensor) -> Tensor:
+        """With the bias, where there is one."""
         return y if self.bias is None else y + self.bias
 
 
-class FloatBitLinear(nn.Module):
-    """BitLinear with its weights as float32, beta * W~: (..., in) -> (..., out)."""
+class IntegerLinear(_Stored):
+    """Whole-number products behind dynamic activations: (..., in) -> (..., out)."""
 
-    weight: Tensor
-    bias: Tensor | None
-
-    def __init__(self, folded: FoldedLinear) -> None:
-        super().__init__()
-        self.register_buffer("weight", folded.dequantized)
-        self.register_buffer("bias", folded.bias)
+    def __init__(self, stored: StoredWeight, bias: Tensor | None, *, container: int) -> None:
+        super().__init__(stored.levels.T, stored, bias, container=container)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Multiply quantized activations in float32."""
-        levels, gamma = quantize_activations(x)
-        return F.linear(levels / gamma, self.weight, self.bias)
+        """Multiply in whole numbers, rescale, add the bias."""
+        if self.zero is None:
+            return self.add_bias(absmax_linear(x, self.levels, self.scale))
+        return self.add_bias(zeropoint_linear(x, self.levels, self.scale, self.zero))
 
 
-def lower(module: nn.Module, *, bits: int) -> nn.Module:
-    """A copy on the CPU, in evaluation mode, whose BitLinear layers are ready for the exporter.
+class StoredLinear(_Stored):
+    """A float product with a stored weight, behind static activations or none: (..., in) -> (..., out)."""
+
+    def __init__(self, layer: QuantizedLayer, *, container: int) -> None:
+        super().__init__(layer.stored.levels.T, layer.stored, layer.layer.bias, container=container)
+        self.activations = layer.activations
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Round, multiply, add the bias."""
+        static = self.activations.method == "static"
+        return self.add_bias(_rounded(x, self.activations) @ self.weight(axis=1, dequantize=static))
+
+
+class StoredConv(_Stored):
+    """A float convolution with a stored weight, behind activations of any kind: (B, C, H, W) -> (B, C', H', W').
+
+    One scale a picture cannot leave an integer convolution's sums (`ConvInteger` has one for the batch), so that
+    dynamic activations are rounded and scaled back before it.
+    """
+
+    def __init__(self, layer: QuantizedLayer, *, container: int) -> None:
+        super().__init__(layer.stored.levels, layer.stored, layer.layer.bias, container=container)
+        self.activations = layer.activations
+        self.convolution = copy.copy(layer.layer)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Round, then convolve."""
+        like = self.convolution
+        assert isinstance(like, nn.Conv2d)
+        weight = self.weight(axis=0, dequantize=self.activations.method == "static")
+        x = _rounded(x, self.activations)
+        return F.conv2d(x, weight, self.bias, like.stride, like.padding, like.dilation, like.groups)
+
+
+def _rounded(x: Tensor, activations: Activations) -> Tensor:
+    if activations.method == "static":
+        found: Tensor = static_levels(x, activations.scale, activations.zero)
+        return found
+    return activations.round(x, over=(-3, -2, -1))
+
+
+def _lowered(layer: nn.Module, *, bits: int) -> nn.Module | None:
+    """What takes a layer's place; None for an ordinary one."""
+    if isinstance(layer, BitLinear):
+        folded = fold(layer)
+        if bits > 8:
+            return FloatBitLinear(folded)
+        stored = StoredWeight(folded.weight.T, folded.scale, None, 2)
+        return IntegerLinear(stored, folded.bias, container=bits)
+    if not isinstance(layer, QuantizedLayer):
+        return None
+    container = layer.stored.container
+    if isinstance(layer.layer, nn.Conv2d):
+        return StoredConv(layer, container=container)
+    if layer.activations.method in ("absmax", "zeropoint"):
+        return IntegerLinear(layer.stored, layer.layer.bias, container=container)
+    return StoredLinear(layer, container=container)
+
+
+def lower(network: nn.Module, *, bits: int) -> nn.Module:
+    """A copy whose quantized layers are ready for the exporter.
 
     Args:
-        module: any network; left as it is.
-        bits: 2 for `IntegerBitLinear`, 32 for `FloatBitLinear`.
+        network: on the CPU, in evaluation mode; left as it is.
+        bits: that a BitLinear weight takes in the file: 2, 4 or 8, or 32 for floats.
     """
-    lowered = nn.Sequential(copy.deepcopy(module).cpu().float().eval())
-    replacements: dict[nn.Module, nn.Module] = {}
-    for parent in list(lowered.modules()):
+    holder = nn.Sequential(copy.deepcopy(network))
+    replacements: dict[nn.Module, nn.Module | None] = {}
+    for parent in list(holder.modules()):
+        if isinstance(parent, QuantizedLayer):
+            continue
         for name, child in list(parent.named_children()):
-            if isinstance(child, BitLinear):
-                if child not in replacements:  # a layer used in two places stays one
-                    folded = fold(child)
-                    replacements[child] = IntegerBitLinear(folded) if bits == 2 else FloatBitLinear(folded)
-                setattr(parent, name, replacements[child])
-    inner: nn.Module = lowered[0]
+            if child not in replacements:  # a layer used in two places stays one
+                replacements[child] = _lowered(child, bits=bits)
+            lowered = replacements[child]
+            if lowered is not None:
+                setattr(parent, name, lowered)
+    inner: nn.Module = holder[0]
     return inner.eval()

@@ -1,50 +1,234 @@
-"""An exported graph made ready to ship: 2 bits a ternary weight, plain names, no trace of the machine."""
+"""An exported graph made ready to ship: weights at their bits, short names, no trace of the machine."""
 
 import ast
+import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import onnx
+import onnxslim
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgefake_runtime import __version__
 from edgefake_runtime.metadata import METADATA_KEY, ModelMetadata
 
-from .fold import pack_int2
+from .bits import pack_levels
+from .onnx_ops import DOMAIN, STORED_WEIGHT
+from .silence import quiet_export
 
-__all__ = ["INT2_OPSET", "finish", "pack_weights"]
+__all__ = ["INT2_OPSET", "INT4_OPSET", "finish", "halve_weights", "pack_weights"]
 
-INT2_OPSET = 25
-"""First opset with INT2 tensors; torch writes 23, and later versions of its operators take more types."""
+INT4_OPSET, INT2_OPSET = 21, 25
+"""First opsets with such tensors; later versions of torch's operators take more types."""
 
+TYPES = {2: TensorProto.INT2, 4: TensorProto.INT4, 8: TensorProto.INT8}
+OPSETS = {2: INT2_OPSET, 4: INT4_OPSET, 8: 0}
+
+LEVELS = re.compile(r"\.levels([248])$")
 SCOPES = "pkg.torch.onnx.name_scopes"
 
+HALF_FROM = 1024
+"""Fewest weights that are worth two more operators in the graph for half their bytes."""
 
-def _pack(weight: TensorProto) -> TensorProto:
-    values = numpy_helper.to_array(weight)
-    packed = TensorProto(data_type=TensorProto.INT2, name=f"{weight.name}.ternary", raw_data=pack_int2(values))
-    packed.dims.extend(values.shape)
+Levels = NDArray[np.int8]
+
+
+def _levels_of(graph: onnx.GraphProto) -> Iterator[tuple[TensorProto, int]]:
+    """Initializers that hold levels, and the bits of one."""
+    for weight in list(graph.initializer):
+        found = LEVELS.search(weight.name)
+        if found:
+            yield weight, int(found[1])
+
+
+def _cast(name: str, to: int, *, out: str) -> onnx.NodeProto:
+    return helper.make_node("Cast", [name], [out], f"{out}/Cast", to=to)
+
+
+def _packed(weight: TensorProto, bits: int) -> TensorProto:
+    raw = pack_levels(numpy_helper.to_array(weight), bits)
+    packed = TensorProto(data_type=TYPES[bits], name=weight.name, raw_data=raw)
+    packed.dims.extend(weight.dims)
     return packed
 
 
-def pack_weights(model: onnx.ModelProto) -> None:
-    """Turn the int8 weights of MatMulInteger into INT2 initializers behind a Cast, in place.
+def _unpacking(weight: TensorProto, bits: int, out: str) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
+    """Bytes of several levels each, and standard operators that take them apart once, when the file is loaded.
 
-    ONNX Runtime folds the Cast when it loads the file, so that the products still run on int8 kernels.
+    Level i of a byte b is floor(b / 2^(bits i)) mod 2^bits, and from 2^(bits - 1) up it stands for a negative one.
     """
-    graph = model.graph
-    names = {node.input[1] for node in graph.node if node.op_type == "MatMulInteger"}
-    weights = [w for w in graph.initializer if w.name in names and w.data_type == TensorProto.INT8]
-    for position, weight in enumerate(weights):
-        packed = _pack(weight)
-        cast = helper.make_node("Cast", [packed.name], [weight.name], f"{weight.name}/Cast", to=TensorProto.INT8)
-        graph.node.insert(position, cast)
+    per, count = 8 // bits, int(np.prod(weight.dims, dtype=np.int64))
+    raw = pack_levels(numpy_helper.to_array(weight), bits)
+    constants = {
+        "bytes": np.frombuffer(raw, np.uint8).reshape(-1, 1),
+        "shift": (2 ** (bits * np.arange(per))).astype(np.int32)[None],
+        "base": np.int32(2**bits),
+        "half": np.int32(2 ** (bits - 1)),
+        "flat": np.array([-1], np.int64),
+        "start": np.array([0], np.int64),
+        "end": np.array([count], np.int64),
+        "shape": np.array(weight.dims, np.int64),
+    }
+    names = {key: weight.name if key == "bytes" else f"{weight.name}/{key}" for key in constants}
+    tensors = [numpy_helper.from_array(np.asarray(value), names[key]) for key, value in constants.items()]
+    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Cast", ["bytes"], "wide", {"to": TensorProto.INT32}),
+        ("Div", ["wide", "shift"], "shifted", {}),
+        ("Mod", ["shifted", "base"], "codes", {}),
+        ("Add", ["codes", "half"], "raised", {}),
+        ("Mod", ["raised", "base"], "wrapped", {}),
+        ("Sub", ["wrapped", "half"], "signed", {}),
+        ("Reshape", ["signed", "flat"], "row", {}),
+        ("Slice", ["row", "start", "end"], "cut", {}),
+        ("Reshape", ["cut", "shape"], "whole", {}),
+        ("Cast", ["whole"], "out", {"to": TensorProto.INT8}),
+    ]
+    place = names | {"out": out}
+    nodes = []
+    for kind, inputs, result, attributes in steps:
+        place.setdefault(result, f"{weight.name}/{result}")
+        nodes.append(
+            helper.make_node(kind, [place[i] for i in inputs], [place[result]], f"{place[result]}/{kind}", **attributes)
+        )
+    return tensors, nodes
+
+
+def pack_weights(model: onnx.ModelProto, *, older_runtimes: bool = False) -> None:
+    """Turn int8 initializers called `levels2` and `levels4` into tensors of so many bits behind a Cast, in place.
+
+    ONNX Runtime folds the Cast when it loads the file, so that products run on its int8 kernels.
+
+    Args:
+        model: of an opset that torch writes; raised to the first that has the types.
+        older_runtimes: bytes and ordinary operators instead, for runtimes without INT2.
+    """
+    graph, opset = model.graph, next(entry for entry in model.opset_import if entry.domain == "")
+    nodes: list[onnx.NodeProto] = []
+    for weight, bits in _levels_of(graph):
+        if bits == 8:
+            continue
+        wide = f"{weight.name}/int8"
+        tensors, unpacking = (
+            _unpacking(weight, bits, wide)
+            if older_runtimes
+            else ([_packed(weight, bits)], [_cast(weight.name, TensorProto.INT8, out=wide)])
+        )
+        _rename_uses(graph, weight.name, wide)
         graph.initializer.remove(weight)
-        graph.initializer.append(packed)
-    if weights:
-        opset = next(entry for entry in model.opset_import if entry.domain == "")
-        opset.version = INT2_OPSET
-        model.ir_version = helper.find_min_ir_version_for(model.opset_import)
+        graph.initializer.extend(tensors)
+        nodes += unpacking
+        if not older_runtimes:
+            opset.version = max(opset.version, OPSETS[bits])
+    _prepend(graph, nodes)
+    # The smallest that may be: runtimes refuse a later one than theirs, and torch writes more than its opset asks for.
+    model.ir_version = helper.find_min_ir_version_for(model.opset_import)
+
+
+def _rename_uses(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            if name == old:
+                node.input[index] = new
+
+
+def _prepend(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    after = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *after])
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Store float32 initializers whose values are float16 numbers as such, behind a Cast, in place."""
+    graph = model.graph
+    casts = []
+    for weight in list(graph.initializer):
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims, dtype=np.int64) < HALF_FROM:
+            continue
+        wide = numpy_helper.to_array(weight)
+        with np.errstate(over="ignore"):
+            half = wide.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), wide):
+            continue
+        name = weight.name
+        _rename_uses(graph, name, f"{name}/float32")
+        weight.CopyFrom(numpy_helper.from_array(half, name))
+        casts.append(_cast(name, TensorProto.FLOAT, out=f"{name}/float32"))
+    _prepend(graph, casts)
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> int:
+    return next(int(a.i) for a in node.attribute if a.name == name)
+
+
+def _expand(node: onnx.NodeProto, graph: onnx.GraphProto, known: dict[str, Any]) -> list[onnx.NodeProto]:
+    """The operators in the place of a `StoredWeight`."""
+    levels, scale, zero = node.input
+    out, axis = node.output[0], _attribute(node, "axis")
+    if _attribute(node, "dequantize"):
+        attributes: dict[str, Any] = {"axis": axis} if known[scale].ndim else {}
+        return [helper.make_node("DequantizeLinear", [levels, scale], [out], f"{out}/Dequantize", **attributes)]
+    shape = np.ones(known[levels].ndim, np.int64)
+    shape[axis] = -1
+    steps = [("Sub", "zero", known[zero])] if known[zero].any() else []
+    value, nodes = f"{out}/wide", [_cast(levels, TensorProto.FLOAT, out=f"{out}/wide")]
+    for kind, name, constant in [*steps, ("Mul", "scale", known[scale])]:
+        aligned = f"{levels}/{name}"
+        if aligned not in {weight.name for weight in graph.initializer}:  # a layer used in two places has one
+            graph.initializer.append(numpy_helper.from_array(constant.reshape(shape).copy(), aligned))
+        result = out if kind == "Mul" else f"{out}/centred"
+        nodes.append(helper.make_node(kind, [value, aligned], [result], f"{result}/{kind}"))
+        value = result
+    return nodes
+
+
+def _constants(graph: onnx.GraphProto) -> dict[str, NDArray[Any]]:
+    known = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            value = helper.get_node_attr_value(node, node.attribute[0].name)
+            known[node.output[0]] = (
+                numpy_helper.to_array(value) if isinstance(value, TensorProto) else np.asarray(value, np.float32)
+            )
+    return known
+
+
+def expand_stored(model: onnx.ModelProto) -> None:
+    """Write each `StoredWeight` as operators that ONNX knows, in place."""
+    graph = model.graph
+    if not any(node.domain == DOMAIN for node in graph.node):
+        return
+    known = _constants(graph)
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        stored = node.domain == DOMAIN and node.op_type == STORED_WEIGHT
+        nodes += _expand(node, graph, known) if stored else [node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for index, entry in reversed(list(enumerate(model.opset_import))):
+        if entry.domain == DOMAIN:
+            del model.opset_import[index]
+    _drop_unused(graph)
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    for weight in [weight for weight in graph.initializer if weight.name not in used]:
+        graph.initializer.remove(weight)
+
+
+def _drop_new_attributes(model: onnx.ModelProto) -> None:
+    """Without the attributes that our operators got since the opset of the graph; all have their defaults."""
+    version = next(entry.version for entry in model.opset_import if entry.domain == "")
+    for node in model.graph.node:
+        if node.domain:
+            continue
+        known = onnx.defs.get_schema(node.op_type, version).attributes
+        kept = [attribute for attribute in node.attribute if attribute.name in known]
+        del node.attribute[:]
+        node.attribute.extend(kept)
 
 
 def _scope(node: onnx.NodeProto) -> str:
@@ -64,6 +248,29 @@ def _name_nodes(graph: onnx.GraphProto) -> None:
         seen[name] += 1
 
 
+def _name_weights(graph: onnx.GraphProto) -> None:
+    """Weights that the exporter transposed, and named by number, after the layer whose product reads them."""
+    taken = {weight.name for weight in graph.initializer}
+    readers = {name: node for node in graph.node for name in node.input}
+    for weight in graph.initializer:
+        reader = readers.get(weight.name)
+        scope, slash, _ = reader.name.partition("/") if reader is not None else ("", "", "")
+        name = f"{scope}.weight"
+        if not slash or not weight.name.startswith("val_") or len(weight.dims) < 2 or name in taken:
+            continue
+        _rename_uses(graph, weight.name, name)
+        weight.name = name
+        taken.add(name)
+
+
+def _slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Fold and merge what the exporter left, by onnxslim."""
+    with quiet_export():
+        slim = onnxslim.slim(model)
+    assert isinstance(slim, onnx.ModelProto)
+    return slim
+
+
 def _strip(message: Any) -> None:
     """Delete documentation and notes (stack traces, paths) from a protobuf message and all that it holds."""
     for field, value in message.ListFields():
@@ -74,22 +281,32 @@ def _strip(message: Any) -> None:
                 _strip(element)
 
 
-def finish(model: onnx.ModelProto, metadata: ModelMetadata | None) -> onnx.ModelProto:
-    """Pack, name, strip and sign an exporter's graph, in place.
+def finish(
+    model: onnx.ModelProto, metadata: ModelMetadata | None, *, older_runtimes: bool = False, slim: bool = False
+) -> onnx.ModelProto:
+    """Pack, name, strip and sign an exporter's graph.
 
     Args:
-        model: as torch's exporter writes it; ternary weights are int8.
+        model: as torch's exporter writes it; levels are int8.
         metadata: kept under `METADATA_KEY`; None for no entry.
+        older_runtimes: see `pack_weights`.
+        slim: whether to simplify it; not where weights were rounded: it merges them with what they are multiplied by.
 
     Returns:
-        The same model.
+        The finished model.
 
     Raises:
         onnx.checker.ValidationError: the graph is no valid ONNX.
     """
     _name_nodes(model.graph)
     _strip(model)
-    pack_weights(model)
+    if slim:
+        model = _slimmed(model)
+    _name_weights(model.graph)
+    expand_stored(model)
+    _drop_new_attributes(model)
+    pack_weights(model, older_runtimes=older_runtimes)
+    halve_weights(model)
     del model.graph.value_info[:]  # the runtime infers them again
     model.producer_name, model.producer_version = "edgefake", __version__
     if metadata is not None:

@@ -1,32 +1,36 @@
-"""Run an exported file in ONNX Runtime and compare it with torch."""
+"""Run an exported file in its runtime and compare it with torch."""
 
 import copy
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from edgefake.models import BitLinear
+from edgefake.quantized import QuantizedLayer
 from edgefake_runtime.classifier import probability
 from edgefake_runtime.crops import normalize
+from edgefake_runtime.engine import open_engine
 from edgefake_runtime.errors import CheckFailedError, UsageError
 from edgefake_runtime.metadata import ModelMetadata
 from edgefake_runtime.results import Verdict
-from edgefake_runtime.session import open_session
 from edgefake_runtime.verdict import OperatingPoint
+
+from .contents import read_contents
+from .fold import FloatBitLinear
 
 __all__ = [
     "FLOAT_TOLERANCE",
-    "TERNARY_TOLERANCE",
+    "ROUNDED_TOLERANCE",
+    "Drop",
     "ExportReport",
     "check",
-    "count_ternary",
     "rms_of",
     "run_file",
     "run_torch",
@@ -35,10 +39,10 @@ __all__ = [
 ]
 
 FLOAT_TOLERANCE = 1e-3
-"""Largest |logit difference| over torch's rms, networks without BitLinear: float32 sums in another order."""
+"""Largest |logit difference| over torch's rms, where nothing rounds activations: float32 sums in another order."""
 
-TERNARY_TOLERANCE = 1e-2
-"""The same for networks with BitLinear: an activation within float32 rounding of a tie between two of its
+ROUNDED_TOLERANCE = 1e-2
+"""The same where layers round their inputs: an activation within float32 rounding of a tie between two of its
 255 levels may go to either, in any two programs, and later layers carry the step on."""
 
 FLOOR_FACTOR = 2.0
@@ -54,45 +58,80 @@ Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
+class Drop:
+    """What an export costs on labelled crops.
+
+    Attributes:
+        before, after: AUC of the checkpoint in torch, and of the file in its runtime.
+        samples: crops scored.
+        limit: the most that it may cost; None for no limit.
+    """
+
+    before: float
+    after: float
+    samples: int
+    limit: float | None = None
+
+    @property
+    def drop(self) -> float:
+        """AUC lost; negative where the file is better."""
+        return self.before - self.after
+
+
+@dataclass(frozen=True)
 class ExportReport:
     """One exported file and how it compares with torch.
 
     Attributes:
         path: of the file.
+        format: "ONNX" or "TFLite".
         bytes: its size.
-        bits: of the encoder's weights: 32 or 2.
-        ternary_weights: values in the file's INT2 initializers.
-        ternary_bytes: bytes of those initializers.
-        max_error: largest |logit difference| to torch.
+        bits: of the encoder's weights, as asked for.
+        parts: part of the network -> bits a weight -> (weights, bytes), counted in the file.
+        needs: the oldest runtime that reads it, such as "onnxruntime 1.24".
+        max_error: largest |logit difference| to torch with the same rounded weights.
         mean_error: mean of them.
         rms: root mean square of torch's logits.
         relative: max_error / rms.
         tolerance: what `relative` may be.
-        same_verdicts: file and torch give every crop the same of `real`, `fake` and `uncertain`.
+        agreeing: crops with the same of `real`, `fake` and `uncertain` in file and torch.
+        certain: crops whose verdict no error within the tolerance can change.
+        disagreeing: of those, the ones with another verdict in the file: none in a file that is kept.
         samples: crops compared.
+        rounding: rms of what rounding the weights did to the logits, over their rms.
+        drop: AUC before and after, where labelled crops were given.
         seconds: of the whole export.
     """
 
     path: Path
+    format: str
     bytes: int
     bits: int
-    ternary_weights: int
-    ternary_bytes: int
+    parts: Mapping[str, Mapping[int, tuple[int, int]]]
+    needs: str
     max_error: float
     mean_error: float
     rms: float
     relative: float
     tolerance: float
-    same_verdicts: bool
+    agreeing: int
+    certain: int
+    disagreeing: int
     samples: int
+    rounding: float
     seconds: float
+    drop: Drop | None = None
 
-
-def count_ternary(model: onnx.ModelProto) -> tuple[int, int]:
-    """Weights and bytes in the INT2 initializers of a model."""
-    packed = [w for w in model.graph.initializer if w.data_type == onnx.TensorProto.INT2]
-    weights = sum(int(np.prod(w.dims, dtype=np.int64)) for w in packed)
-    return weights, sum(len(w.raw_data) for w in packed)
+    def as_json(self) -> dict[str, Any]:
+        """The same as JSON values, with widths as text keys."""
+        parts = {
+            part: {str(bits): {"weights": n, "bytes": size} for bits, (n, size) in widths.items()}
+            for part, widths in self.parts.items()
+        }
+        rest = asdict(self) | {"path": str(self.path), "parts": parts}
+        if self.drop is not None:
+            rest["drop"] = asdict(self.drop) | {"drop": self.drop.drop}
+        return rest
 
 
 def verdicts_of(logits: Logits, metadata: ModelMetadata) -> list[Verdict]:
@@ -122,9 +161,9 @@ def run_torch(network: nn.Module, crops: Pixels, metadata: ModelMetadata) -> Log
 
 
 def run_file(path: Path, crops: Pixels, metadata: ModelMetadata) -> Logits:
-    """Logits (n, 2) of an exported file in ONNX Runtime."""
-    session = open_session(path.read_bytes(), None)
-    rows = [session.run(["logits"], {"image": batch})[0] for batch in _batches(crops, metadata)]
+    """Logits (n, 2) of an exported file in its runtime, as it is stored: weights are not widened."""
+    engine = open_engine(path.read_bytes(), None, widen=False)
+    rows = [engine.run(batch) for batch in _batches(crops, metadata)]
     return np.asarray(np.concatenate(rows), dtype=np.float32)
 
 
@@ -139,16 +178,22 @@ def _relative(expected: Logits, got: Logits) -> float:
     return error / rms if rms else (float("inf") if error else 0.0)
 
 
+def _rounds_activations(module: nn.Module) -> bool:
+    if isinstance(module, QuantizedLayer):
+        return module.activations.method != "none"
+    return isinstance(module, (BitLinear, FloatBitLinear))
+
+
 def _tolerance(
     network: nn.Module, expected: Logits, crops: Pixels, metadata: ModelMetadata, *, relative: float
 ) -> float:
     """The limit for `relative`; torch's own floor is measured only where it is needed."""
-    if not any(isinstance(module, BitLinear) for module in network.modules()):
+    if not any(_rounds_activations(module) for module in network.modules()):
         return FLOAT_TOLERANCE
-    if relative <= TERNARY_TOLERANCE:
-        return TERNARY_TOLERANCE
+    if relative <= ROUNDED_TOLERANCE:
+        return ROUNDED_TOLERANCE
     exact = run_torch(copy.deepcopy(network).double(), crops, metadata)
-    return max(TERNARY_TOLERANCE, FLOOR_FACTOR * _relative(expected, exact))
+    return max(ROUNDED_TOLERANCE, FLOOR_FACTOR * _relative(expected, exact))
 
 
 def _require_crops(crops: Pixels, size: int) -> None:
@@ -157,14 +202,29 @@ def _require_crops(crops: Pixels, size: int) -> None:
         raise UsageError(f"expected {expected}, got {crops.dtype} of {crops.shape}")
 
 
-def verify(network: nn.Module, path: Path, *, metadata: ModelMetadata, crops: Pixels) -> ExportReport:
+def _certain(expected: Logits, error: float, metadata: ModelMetadata) -> NDArray[np.bool_]:
+    """Where no two logits that are off by so much give another verdict."""
+    shift = np.array([error, -error], np.float32)  # away from fake, then towards it
+    verdicts = [verdicts_of(expected + sign * shift, metadata) for sign in (1, 0, -1)]
+    return np.array([len(set(three)) == 1 for three in zip(*verdicts, strict=True)])
+
+
+def verify(
+    network: nn.Module,
+    path: Path,
+    *,
+    metadata: ModelMetadata,
+    crops: Pixels,
+    original: nn.Module | None = None,
+) -> ExportReport:
     """Run the file and the network on the same crops; measures, and judges nothing: see `check`.
 
     Args:
-        network: what the file was exported from.
-        path: an ONNX file with input `image` and output `logits`.
+        network: what the file computes: the rounded network (see `round_network`).
+        path: a file with input `image` and output `logits`.
         metadata: preprocessing, calibration and threshold.
         crops: (n, S, S, 3), RGB.
+        original: the network before its weights were rounded; None where they were not.
 
     Raises:
         UsageError: crops of another size or none.
@@ -173,30 +233,38 @@ def verify(network: nn.Module, path: Path, *, metadata: ModelMetadata, crops: Pi
     start = time.monotonic()
     expected, got = run_torch(network, crops, metadata), run_file(path, crops, metadata)
     error = np.abs(expected.astype(np.float64) - got)
-    relative = _relative(expected, got)
-    weights, size = count_ternary(onnx.load_model_from_string(path.read_bytes()))
+    relative, rms = _relative(expected, got), rms_of(expected)
+    tolerance = _tolerance(network, expected, crops, metadata, relative=relative)
+    same = np.array(verdicts_of(expected, metadata)) == np.array(verdicts_of(got, metadata))
+    certain = _certain(expected, tolerance * rms, metadata)
+    before = expected if original is None else run_torch(original, crops, metadata)
+    contents = read_contents(path)
     return ExportReport(
         path=path,
-        bytes=path.stat().st_size,
+        format=contents.format,
+        bytes=contents.bytes,
         bits=metadata.bits,
-        ternary_weights=weights,
-        ternary_bytes=size,
+        parts=contents.bits_by_part,
+        needs=f"{contents.needs.runtime} {contents.needs.version or '(newest)'}",
         max_error=float(error.max()),
         mean_error=float(error.mean()),
-        rms=rms_of(expected),
+        rms=rms,
         relative=relative,
-        tolerance=_tolerance(network, expected, crops, metadata, relative=relative),
-        same_verdicts=verdicts_of(expected, metadata) == verdicts_of(got, metadata),
+        tolerance=tolerance,
+        agreeing=int(same.sum()),
+        certain=int(certain.sum()),
+        disagreeing=int((certain & ~same).sum()),
         samples=len(crops),
+        rounding=rms_of(expected - before) / rms if rms else 0.0,
         seconds=time.monotonic() - start,
     )
 
 
 def check(report: ExportReport) -> None:
-    """Refuse a file that is not the network.
+    """Refuse a file that is not the network, or that costs too much.
 
     Raises:
-        CheckFailedError: logits differ by more than the tolerance, or a verdict does.
+        CheckFailedError: logits differ by more than the tolerance, a verdict does, or the AUC falls below its limit.
     """
     where = f"{report.path.name}, {report.samples} crops"
     if not report.relative <= report.tolerance:  # NaN fails too
@@ -204,8 +272,15 @@ def check(report: ExportReport) -> None:
             f"{where}: expected logits within {report.tolerance:.2g} of torch's rms, "
             f"got {report.relative:.2g}; no file is kept"
         )
-    if not report.same_verdicts:
+    if report.disagreeing:
         raise CheckFailedError(
-            f"{where}: expected torch's verdicts, got another one; no file is kept "
-            "(a score at the very edge of a verdict may do this)"
+            f"{where}: expected torch's verdicts, got {report.disagreeing} others that no rounding explains; no file "
+            "is kept"
+        )
+    drop = report.drop
+    if drop is not None and drop.limit is not None and not drop.drop <= drop.limit:
+        raise CheckFailedError(
+            f"{report.path.name}, {drop.samples} labelled crops: expected an AUC of {drop.before - drop.limit:.4f} or "
+            f"more, got {drop.after:.4f} (before: {drop.before:.4f}); no file is kept; take more --bits, or see which "
+            "layer costs most with --blame"
         )

@@ -6,14 +6,13 @@ import stat
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from .crops import normalize
+from .engine import Engine, Port, open_engine
 from .errors import ModelFileError, UsageError
 from .media import printable
-from .metadata import METADATA_KEY, ModelMetadata
-from .session import open_session
+from .metadata import ModelMetadata
 from .shipped import default_model
 
 __all__ = ["Classifier", "read_metadata", "sha256_of"]
@@ -43,60 +42,75 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _session(path: Path, data: bytes, threads: int | None) -> onnxruntime.InferenceSession:
+def _open(path: Path, data: bytes, threads: int | None, widen: bool | None) -> tuple[Engine, ModelMetadata]:
+    """The file, ready to run, and its metadata: LiteRT gets to see no file that has none."""
     try:
-        return open_session(data, threads)
+        engine = open_engine(data, threads, widen=widen)
+        metadata = read_metadata(engine)
+        engine.start()
     except ModelFileError as error:
-        raise ModelFileError(f"{printable(path)}: expected a model that can run here, but {error}") from error
+        raise ModelFileError(f"{printable(path)}: {error}") from error
+    return engine, metadata
 
 
-def read_metadata(session: onnxruntime.InferenceSession, path: Path) -> ModelMetadata:
+def read_metadata(engine: Engine) -> ModelMetadata:
     """The metadata inside an opened file.
 
     Raises:
-        ModelFileError: it has none, or they do not fit its input and output.
+        ModelFileError: it has none, or they do not fit its input and output; the caller adds the path.
     """
-    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    if text is None:
+    if engine.metadata is None:
         raise ModelFileError(
-            f"{printable(path)}: expected a model exported by edgefake, got an ONNX file without its metadata; "
+            f"expected a model exported by edgefake, got a file ({engine.format}) without its metadata; "
             "make one with: edgefake export"
         )
-    metadata = ModelMetadata.from_json(text)
-    inputs, outputs = session.get_inputs(), session.get_outputs()
-    expected = [3, metadata.input_size, metadata.input_size]
-    fits = len(inputs) == 1 and inputs[0].name == "image" and inputs[0].shape[1:] == expected
-    free = fits and not isinstance(inputs[0].shape[0], int)
-    if not free or [(output.name, output.shape[1:]) for output in outputs] != [("logits", [2])]:
+    metadata = ModelMetadata.from_json(engine.metadata)
+    size = metadata.input_size
+    inputs = [(port.name, port.shape) for port in engine.inputs]
+    outputs = [(port.name, port.shape[1:]) for port in engine.outputs]
+    if inputs != [("image", (engine.batch, 3, size, size))] or outputs != [("logits", (2,))]:
         raise ModelFileError(
-            f"{printable(path)}: expected the input image (batch, 3, {metadata.input_size}, "
-            f"{metadata.input_size}) and the output logits, got {[i.shape for i in inputs]}; export it again"
+            f"expected the input image ({engine.batch or 'batch'}, 3, {size}, {size}) and the output logits, "
+            f"got {_listed(engine.inputs)} and {_listed(engine.outputs)}; export it again"
         )
     return metadata
+
+
+def _listed(ports: tuple[Port, ...]) -> str:
+    shapes = (", ".join("batch" if size is None else str(size) for size in port.shape) for port in ports)
+    return ", ".join(f"{port.name[:60]} ({shape})" for port, shape in zip(ports, shapes, strict=True)) or "none"
 
 
 class Classifier:
     """Scores face crops with an exported model. Thread-safe.
 
     Args:
-        path: of an ONNX file made by `edgefake export`; the shipped default model when None.
-        threads: of ONNX Runtime; None for one per core.
+        path: of a file made by `edgefake export`, ONNX or TFLite; the shipped default model when None.
+        threads: of the runtime; None for one per core.
+        widen: run 2-bit weights of a TFLite file as 8-bit ones, with the same answers; None for whichever is faster
+            on this CPU, measured with two runs of each.
 
     Attributes:
         path: of the file.
         metadata: what the file says about itself.
         sha256: of the file, hexadecimal.
+        widened: whether 2-bit weights run as 8-bit ones.
 
     Raises:
         ModelFileError: missing, damaged, foreign, without metadata, or not runnable here.
-        UsageError: `threads` out of range.
+        MissingExtraError: it is a TFLite file, and LiteRT is not installed.
+        UsageError: `threads` out of range, or nothing to widen in the file.
     """
 
-    def __init__(self, path: Path | str | None = None, *, threads: int | None = None) -> None:
+    widened = False
+
+    def __init__(
+        self, path: Path | str | None = None, *, threads: int | None = None, widen: bool | None = None
+    ) -> None:
         self.path = default_model() if path is None else Path(path)
         data = _read(self.path)
-        self._session = _session(self.path, data, threads)
-        self.metadata = read_metadata(self._session, self.path)
+        self._engine, self.metadata = _open(self.path, data, threads, widen)
+        self.widened = self._engine.widened
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -123,10 +137,14 @@ class Classifier:
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            logits = np.asarray(self._session.run(["logits"], {"image": batch})[0], np.float32)
-        except Exception as error:  # ONNX Runtime raises a dozen types without a common base.
+            logits = self._engine.run(batch)
+        except Exception as error:  # The runtimes raise a dozen types without a common base.
             reason = str(error).splitlines()[0][:200]
             raise ModelFileError(f"{printable(self.path)}: expected a model that runs, got: {reason}") from error
+        if logits.shape != (len(batch), 2):
+            raise ModelFileError(
+                f"{printable(self.path)}: expected two logits a crop, got {logits.shape}; export it again"
+            )
         if not np.isfinite(logits).all():
             raise ModelFileError(f"{printable(self.path)}: expected finite logits, got NaN or infinity; train it again")
         return logits

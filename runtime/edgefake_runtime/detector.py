@@ -45,8 +45,9 @@ class DetectOptions:
         max_frames: score at most so many frames of a video; None for all.
         min_face: side of the smallest face, pixels, at least 12; None for 40, and in proportion above 1080p.
         threshold: P(fake) from which the verdict is `fake`; None for the model's own.
-        threads: of ONNX Runtime; None for one per core.
+        threads: of ONNX Runtime and LiteRT; None for one per core.
         max_megapixels: a larger picture or frame is refused before it is decoded.
+        widen: run 2-bit weights of a TFLite model as 8-bit ones; None for whichever is faster here.
     """
 
     every: int = DEFAULT_EVERY
@@ -55,6 +56,7 @@ class DetectOptions:
     threshold: float | None = None
     threads: int | None = None
     max_megapixels: float = 100.0
+    widen: bool | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1 or (self.max_frames is not None and self.max_frames < 1):
@@ -84,18 +86,19 @@ class Detector:
     Thread-safe: nothing is kept between calls.
 
     Args:
-        model: ONNX file made by `edgefake export`, or an open classifier; the shipped default model when None.
-        options: how to look; an open classifier keeps its own threads.
+        model: file made by `edgefake export`, or an open classifier; the shipped default model when None.
+        options: how to look; an open classifier keeps its own threads and width.
 
     Raises:
         ModelFileError: the model cannot be used.
+        MissingExtraError: the model is a TFLite file, and LiteRT is not installed.
         UsageError: an option out of range.
     """
 
     def __init__(self, model: Path | str | Classifier | None = None, *, options: DetectOptions | None = None) -> None:
         self.options = options or DetectOptions()
-        threads = self.options.threads
-        self.classifier = model if isinstance(model, Classifier) else Classifier(model, threads=threads)
+        threads, widen = self.options.threads, self.options.widen
+        self.classifier = model if isinstance(model, Classifier) else Classifier(model, threads=threads, widen=widen)
         self.operating_point = OperatingPoint.of(self.classifier.metadata, self.options.threshold)
         self._faces = FaceDetector(threads=self.options.threads)
 

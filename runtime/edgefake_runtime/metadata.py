@@ -91,8 +91,8 @@ class ModelMetadata:
     Attributes:
         name: of the model, such as "bitvit-tiny".
         architecture: named configuration that the weights fit, such as "bitvit-tiny".
-        bits: width of the encoder's weights in the file (32 or 2).
-        recipe: how the weights came to their width, such as "qat" or "float32".
+        bits: width of the encoder's weights: 32, 16, 8, 6, 4, 3 or 2.
+        recipe: how the weights came to their width: "float32", "qat", "absmax", "zeropoint" or "gptq".
         input_size: side of the square input, in pixels.
         color: channel order of the input, always "RGB".
         mean, std: per channel, of values in 0..1.

@@ -205,8 +205,8 @@ def bad_models(folder):
     shutil.copy(models_folder() / "mtcnn" / "pnet.onnx", folder / "foreign.onnx")
     (folder / "damaged.onnx").write_bytes(whole.replace(b'"threshold": ', b'"thershold": '))
     return {
-        "cut.onnx": "cannot run",
-        "text.onnx": "cannot run",
+        "cut.onnx": "got neither, or a damaged one",
+        "text.onnx": "got neither, or a damaged one",
         "empty.onnx": "an empty one",
         "foreign.onnx": "without its metadata",
         "damaged.onnx": "metadata are damaged",

@@ -139,7 +139,9 @@ def test_3_5_shifted_patch_tokenization():
 
 
 def test_3_6_positions():
-    assert sincos_positions(5, 24).numpy() == pytest.approx(positions(5, 24), abs=1e-6)  # kept in float32
+    columns, rows = sincos_positions(5, 24)
+    assert (columns + rows).flatten(0, 1).numpy() == pytest.approx(positions(5, 24), abs=1e-6)  # kept in float32
+    assert not (columns * rows).any()  # so that adding one after the other rounds as adding their sum does
 
 
 def test_3_7_global_average_pooling():
@@ -202,7 +204,8 @@ def test_3_18_and_3_19_rmsnorm():
 def test_3_5_to_3_15_the_whole_encoder():
     """Tokens after two blocks and the last norm, of two images."""
     network = settled(build("linvit-nano"))
-    network.positions = torch.from_numpy(positions(4, 32))  # in float64, where the network keeps them in float32
+    table = torch.from_numpy(positions(4, 32)).view(4, 4, 32)  # in float64, where the network keeps them in float32
+    network.columns, network.rows = torch.zeros(1), table
     images = normal(2, 3, 32, 32)
     for image, tokens in zip(images, network.features(torch.from_numpy(images)), strict=True):
         z = tokenize(image, network.tokenize) + positions(4, 32)

@@ -10,12 +10,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from edgefake.artefact import model_metadata
 from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from edgefake.cli.app import app
 from edgefake.models import build
 from edgefake.torch_classifier import TorchClassifier
-from edgefake_export import export_onnx, sample_crops
+from edgefake_export import export_checkpoint, sample_crops
 from edgefake_runtime import Classifier, DetectOptions, Detector, ModelFileError, UsageError
 from edgefake_runtime.classifier import sha256_of
 from edgefake_runtime.shipped import default_model
@@ -57,8 +56,7 @@ def write_crops(folder, side=32):
 def test_scores_are_those_of_the_32_bit_export(name, tmp_path):
     loaded = load_checkpoint(checkpoint(tmp_path / "c", name))
     crops = sample_crops(32)
-    metadata = model_metadata(loaded, bits=32)
-    export_onnx(loaded, tmp_path / "m.onnx", bits=32, metadata=metadata, crops=crops)
+    export_checkpoint(loaded, tmp_path / "m.onnx", bits=32)
     ours, exported = TorchClassifier(tmp_path / "c"), Classifier(tmp_path / "m.onnx")
     assert ours.metadata == exported.metadata
     scores = ours.score(crops)
@@ -108,7 +106,7 @@ def test_evaluate_takes_a_checkpoint_folder_and_says_what_it_measured(tmp_path):
     folder = checkpoint(tmp_path / "c")
     loaded = load_checkpoint(folder)
     target = tmp_path / "m.onnx"
-    export_onnx(loaded, target, bits=32, metadata=model_metadata(loaded, bits=32), crops=sample_crops(32))
+    export_checkpoint(loaded, target, bits=32)
     figures = []
     for model in (folder, target):
         done = run("evaluate", manifest, "--crops", "--split", "val", "--model", model)

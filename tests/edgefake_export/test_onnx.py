@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from edgefake.models import BitLinear, build
 from edgefake.models.bitlinear import quantize_activations, ternarize
 from edgefake_export import to_onnx
-from edgefake_export.fold import fold, pack_int2, unpack_int2
+from edgefake_export.bits import unpack_levels
+from edgefake_export.fold import fold
 from edgefake_export.lower import lower
 from edgefake_runtime.errors import MissingExtraError, ModelFileError, UsageError
 
@@ -33,7 +34,7 @@ def exported(name: str, bits: int) -> tuple[nn.Module, onnx.ModelProto]:
     torch.manual_seed(3)
     network = build(name).eval()
     side = network.config.image_size
-    return network, to_onnx(network, example=torch.zeros(1, 3, side, side), bits=bits)
+    return network, to_onnx(network, example=torch.zeros(1, 3, side, side), bits=bits, other=32)
 
 
 def packed(model: onnx.ModelProto) -> dict[str, TensorProto]:
@@ -100,7 +101,7 @@ class Perceptron(nn.Module):
 def test_mixed_network_agrees_at_any_batch(bits: int, batch: int) -> None:
     torch.manual_seed(2)
     network = Perceptron().eval()
-    model = to_onnx(network, example=torch.zeros(1, 20), bits=bits)
+    model = to_onnx(network, example=torch.zeros(1, 20), bits=bits, other=32)
     x = torch.randn(batch, 20)
     with torch.no_grad():
         expected = network(x).numpy()
@@ -127,12 +128,12 @@ def test_two_bits_a_weight_in_the_file() -> None:
     network, model = exported("bitvit-nano", 2)
     layers = {n: m for n, m in network.named_modules() if isinstance(m, BitLinear)}
     weights = packed(model)
-    assert set(weights) == {f"{name}.weight.ternary" for name in layers}
+    assert set(weights) == {f"{name}.levels2" for name in layers}
     assert sum(len(w.raw_data) for w in weights.values()) * 4 == sum(m.weight.numel() for m in layers.values())
     for name, layer in layers.items():
-        stored = weights[f"{name}.weight.ternary"]
+        stored = weights[f"{name}.levels2"]
         expected = ternarize(layer.weight.detach())[0].T.numpy()
-        np.testing.assert_array_equal(unpack_int2(stored.raw_data, tuple(stored.dims)), expected)
+        np.testing.assert_array_equal(unpack_levels(stored.raw_data, 2, tuple(stored.dims)), expected)
         # onnx's own reading of INT2 is the second opinion.
         np.testing.assert_array_equal(numpy_helper.to_array(stored).astype(np.int8), expected)
 
@@ -173,14 +174,6 @@ def test_runtime_folds_the_cast_and_keeps_integer_products(tmp_path: Path) -> No
     assert "MatMulNBits" not in {node.op_type for node in optimized.graph.node}
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (8, 4), (7, 9)])
-def test_int2_round_trip(shape: tuple[int, int]) -> None:
-    values = np.random.default_rng(0).integers(-1, 2, shape).astype(np.int8)
-    raw = pack_int2(values)
-    assert len(raw) == -(-values.size // 4)
-    np.testing.assert_array_equal(unpack_int2(raw, shape), values)
-
-
 def test_zero_layer_gives_its_bias() -> None:
     layer = BitLinear(8, 2, bias=True)
     nn.init.zeros_(layer.weight)
@@ -200,16 +193,6 @@ def test_the_network_is_left_alone() -> None:
     assert network.training
     assert isinstance(network.last, BitLinear)
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
-def test_ordinary_network_has_no_two_bits() -> None:
-    with pytest.raises(UsageError, match="without: its weights are not ternary"):
-        to_onnx(build("linvit-nano"), example=torch.zeros(1, 3, 32, 32), bits=2)
-
-
-def test_other_bits_are_refused() -> None:
-    with pytest.raises(UsageError, match="expected 32 or 2 bits, got 4"):
-        to_onnx(Perceptron(), example=torch.zeros(1, 20), bits=4)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -282,7 +265,7 @@ def test_same_bytes_from_anywhere_and_no_trace_of_the_machine(tmp_path: Path) ->
 
 
 def test_missing_package_names_the_extra(tmp_path: Path) -> None:
-    for package in ("torch", "onnx", "onnxscript"):
+    for package in ("torch", "onnx", "onnxscript", "onnxslim"):
         code = f"import sys; sys.modules[{package!r}] = None; import edgefake_export; edgefake_export.to_onnx"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
         expected = f"{MissingExtraError.__name__}: this needs {package}, which is not installed"

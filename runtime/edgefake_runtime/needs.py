@@ -1,0 +1,196 @@
+"""The oldest runtime that reads a model file, told from its bytes.
+
+ONNX files are protobuf: fields, each with its number and its kind, one after the other
+(https://protobuf.dev/programming-guides/encoding). The three that count are found without the package onnx.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+__all__ = ["OLDEST", "Need", "OnnxFacts", "installed_version", "is_older", "onnx_facts", "onnx_need"]
+
+OLDEST: Mapping[str, Mapping[str, str]] = {
+    "onnxruntime": {
+        "opset 19": "1.15",
+        "opset 20": "1.17",
+        "opset 21": "1.18",
+        "opset 22": "1.21",
+        "opset 23": "1.23",
+        "opset 25": "1.24",
+        "IR version 9": "1.15",
+        "IR version 10": "1.18",
+        "IR version 11": "1.23",
+        "IR version 13": "1.24",
+        "INT4": "1.23",
+        "UINT4": "1.23",
+        "INT2": "1.24",
+        "UINT2": "1.24",
+    },
+    "ai-edge-litert": {"INT4": "1.0.1", "INT2": "2.1.2"},
+}
+"""First version of a runtime that reads what is inside; a number between two entries takes the later one.
+
+Measured by `scripts/oldest_runtimes.py`, not looked up: ONNX Runtime reads files with 4-bit weights since 1.18, but has
+no Cast of them, with which ours begin, before 1.23.
+"""
+
+OTHERWISE = {
+    "onnxruntime": "export at 2 bits with --older-runtimes",
+    "ai-edge-litert": "export at 4 bits / with --older-runtimes",
+}
+"""What else helps, where the runtime has to stay as it is."""
+
+WORDS = {"INT4": "4-bit weights", "UINT4": "4-bit weights", "INT2": "2-bit weights", "UINT2": "2-bit weights"}
+
+ONNX_TYPES = {2: "UINT8", 3: "INT8", 21: "UINT4", 22: "INT4", 25: "UINT2", 26: "INT2"}
+"""Types of ONNX tensors that hold rounded weights."""
+
+IR_VERSION, GRAPH, OPSET = 1, 7, 8
+"""Fields of an ONNX model."""
+
+INITIALIZER = 5
+"""Of a graph: a weight."""
+
+DATA_TYPE = 2
+"""Of a weight."""
+
+DOMAIN, OPSET_VERSION = 1, 2
+"""Of an opset."""
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+"""Kinds of protobuf fields."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a file asks of its runtime.
+
+    Attributes:
+        package: the runtime, such as "onnxruntime".
+        version: the oldest that reads the file.
+        reason: what in the file asks for it, such as "INT2" or "opset 25".
+    """
+
+    package: str
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        """The demand and the cures, as an error shows them."""
+        reason = WORDS.get(self.reason, self.reason)
+        verb = "need" if reason.endswith("s") else "needs"
+        return (
+            f"{reason} {verb} {self.package} {self.version} or newer; pip install -U {self.package}, "
+            f"or {OTHERWISE[self.package]}"
+        )
+
+
+@dataclass(frozen=True)
+class OnnxFacts:
+    """What decides who reads an ONNX file.
+
+    Attributes:
+        ir_version: of the file format.
+        opset: of the standard operators.
+        types: of the weights, as far as they are rounded ones.
+    """
+
+    ir_version: int
+    opset: int
+    types: frozenset[str]
+
+
+def installed_version(package: str) -> str | None:
+    """Version of an installed package; None when pip does not know it."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def is_older(installed: str, wanted: str) -> bool:
+    """Whether a version comes before another, by as many numbers as the other has."""
+    parts = wanted.split(".")
+    numbers = ["".join(c for c in part if c.isdigit()) or "0" for part in installed.split(".")]
+    return [int(n) for n in numbers[: len(parts)]] < [int(n) for n in parts]
+
+
+def onnx_need(facts: OnnxFacts) -> Need | None:
+    """The newest thing in an ONNX file; None for what every version reads, or none that is known."""
+    table = OLDEST["onnxruntime"]
+    numbers = {"opset": facts.opset, "IR version": facts.ir_version}
+    reasons = [kind for kind in WORDS if kind in facts.types]
+    reasons += [entry for word, number in numbers.items() if (entry := _entry(table, word, number))]
+    needs = [Need("onnxruntime", table[reason], reason) for reason in reasons]
+    return max(needs, key=lambda need: [int(n) for n in need.version.split(".")], default=None)
+
+
+def _entry(table: Mapping[str, str], word: str, number: int) -> str | None:
+    """The first entry of this word that is not below the number; None for what is older or newer than all."""
+    known = sorted(int(entry.rsplit(" ", 1)[1]) for entry in table if entry.startswith(f"{word} "))
+    above = [n for n in known if n >= number > known[0] - 1]
+    return f"{word} {above[0]}" if above else None
+
+
+def onnx_facts(data: bytes) -> OnnxFacts | None:
+    """What decides who reads an ONNX file; None when the bytes are no such file, or a damaged one."""
+    ir_version, opset, types, graphs = 0, 0, set(), 0
+    try:
+        for number, value, stop in _fields(data, 0, len(data)):
+            if number == IR_VERSION:
+                ir_version = value
+            elif number == OPSET:
+                opset = max(opset, _opset(data, value, stop))
+            elif number == GRAPH:
+                graphs += 1
+                types |= set(_types(data, value, stop))
+    except ValueError:
+        return None
+    return OnnxFacts(ir_version, opset, frozenset(types)) if graphs and ir_version else None
+
+
+def _opset(data: bytes, start: int, stop: int) -> int:
+    """Version of the standard operators' set; 0 for another domain's."""
+    fields = {number: (value, end) for number, value, end in _fields(data, start, stop)}
+    domain = slice(*fields.get(DOMAIN, (0, 0)))
+    return fields.get(OPSET_VERSION, (0, 0))[0] if data[domain] in (b"", b"ai.onnx") else 0
+
+
+def _types(data: bytes, start: int, stop: int) -> Iterator[str]:
+    for number, value, end in _fields(data, start, stop):
+        if number == INITIALIZER:
+            kinds = (kind for field, kind, _ in _fields(data, value, end) if field == DATA_TYPE)
+            yield from (ONNX_TYPES[kind] for kind in kinds if kind in ONNX_TYPES)
+
+
+def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Number, value and end of each field of a message; the value of text and of messages is where they begin."""
+    while start < stop:
+        tag, start = _varint(data, start, stop)
+        kind, value = tag & 7, start
+        if kind == VARINT:
+            value, start = _varint(data, start, stop)
+        elif kind == BYTES:
+            length, value = _varint(data, start, stop)
+            start = value + length
+        elif kind in (FIXED64, FIXED32):
+            start += 8 if kind == FIXED64 else 4
+        else:
+            raise ValueError(f"a field of kind {kind}")
+        if start > stop or tag < 8:
+            raise ValueError("a field beyond its message")
+        yield tag >> 3, value, start
+
+
+def _varint(data: bytes, at: int, stop: int) -> tuple[int, int]:
+    """A number, seven bits a byte, the lowest first, and where the next begins."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= stop:
+            break
+        byte, at = data[at], at + 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a number that does not end")

@@ -1,0 +1,197 @@
+"""`edgefake export` as a user meets it: what it prints, what it leaves, one line an error."""
+
+import contextlib
+import csv
+import json
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgefake.cli.app import app
+from edgefake_export import sample_crops
+from edgefake_runtime import Classifier
+
+from .checkpoints import detector
+
+
+def edgefake(*arguments, folder):
+    """The command in this process, which has torch already; what it does not catch fails the test."""
+    with contextlib.chdir(folder):
+        done = CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="edgefake")
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def refusal(done, code):
+    """The one line of an error."""
+    assert done.exit_code == code, done.output
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Detectors `linvit` and `bitvit`, and `crops`: noise, labelled by what linvit itself makes of it (AUC 1)."""
+    folder = tmp_path_factory.mktemp("export")
+    for kind in ("linvit", "bitvit"):
+        detector(folder / kind, f"{kind}-nano", seed=0)
+    random = np.random.default_rng(0)
+    pictures = [cv2.resize(random.integers(0, 256, (5, 5, 3), dtype=np.uint8), (32, 32)) for _ in range(64)]
+    (folder / "crops").mkdir()
+    for index, picture in enumerate(pictures):
+        cv2.imwrite(str(folder / "crops" / f"{index}.png"), picture[..., ::-1])
+    done = edgefake("export", "linvit", "-o", "float.onnx", folder=folder)
+    assert done.exit_code == 0, done.output
+    scores = Classifier(folder / "float.onnx").score(np.stack(pictures))
+    median = np.median(scores)
+    rows = [
+        (f"{index}.png", "fake" if score > median else "real", "val" if index % 2 else "train")
+        for index, score in enumerate(scores)
+    ]
+    with (folder / "crops" / "m.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "label", "split"), *rows])
+    with (folder / "crops" / "one.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("file", "label", "split"), ("0.png", "real", "train")])
+    return folder
+
+
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_the_report_in_words_and_as_json(place, format):
+    done = edgefake("export", "bitvit", "--format", format, "--json", "report.json", "--force", folder=place)
+    assert done.exit_code == 0, done.output
+    file = place / f"bitvit-nano-2bit.{format}"
+    report = json.loads((place / "report.json").read_text())
+    assert report["bytes"] == file.stat().st_size
+    assert done.stdout.startswith(f"{file.name}: {report['bytes']:,} bytes, ")
+    assert f"{report['max_error']:.2e}" in done.stdout
+    assert "16 of 16 verdicts identical" in done.stdout
+    assert report["parts"]["encoder"]["2"]["bytes"] * 4 == report["parts"]["encoder"]["2"]["weights"]
+    assert report["parts"]["patch embedding"]["4"]["weights"] >= 960 * 32
+    assert report["drop"] is None
+    assert Classifier(file).metadata.recipe == "qat"
+
+
+def test_json_alone_on_standard_output(place):
+    done = edgefake("export", "linvit", "--bits", "8", "--json", "-", "--force", folder=place)
+    report = json.loads(done.stdout)
+    assert (report["path"], report["bits"]) == ("linvit-nano-absmax-8bit.onnx", 8)
+
+
+def test_the_ending_of_the_name_is_the_format(place):
+    assert edgefake("export", "bitvit", "-o", "a.tflite", folder=place).exit_code == 0
+    assert (place / "a.tflite").read_bytes()[4:8] == b"TFL3"
+    mixed = edgefake("export", "bitvit", "--format", "onnx", "-o", "b.tflite", folder=place)
+    assert "expected a name that ends with .onnx, got b.tflite" in refusal(mixed, 2)
+
+
+def test_a_shipped_model_goes_by_its_name(place):
+    done = edgefake("export", "bitvit-tiny", "--bits", "8", "-o", "shipped.onnx", folder=place)
+    assert done.exit_code == 0, done.output
+    assert Classifier(place / "shipped.onnx").metadata.name == "bitvit-tiny"
+    assert "expected a checkpoint folder" in refusal(edgefake("export", "bitvit-huge", folder=place), 3)
+
+
+def test_labelled_crops_show_what_it_costs(place):
+    options = ("--bits", "2", "--per", "tensor", "--data", "crops/m.csv", "--force")
+    done = edgefake("export", "linvit", *options, "-o", "two.onnx", "--json", "two.json", folder=place)
+    assert done.exit_code == 0, done.output
+    drop = json.loads((place / "two.json").read_text())["drop"]
+    assert drop["before"] == 1  # the labels are what it says itself
+    assert drop["samples"] == 32
+    assert 0.01 < drop["drop"] == drop["before"] - drop["after"]
+    assert f"AUC on 32 crops: 1.0000 before, {drop['after']:.4f} after" in done.stdout
+
+    (place / "two.onnx").write_text("the old file")
+    refused = edgefake("export", "linvit", *options, "-o", "two.onnx", "--max-drop", "0.01", folder=place)
+    assert "expected an AUC of 0.9900 or more" in refusal(refused, 5)
+    assert (place / "two.onnx").read_text() == "the old file"
+    assert not list(place.glob(".edgefake*"))
+    kept = edgefake("export", "linvit", *options, "-o", "two.onnx", "--max-drop", "1", folder=place)
+    assert kept.exit_code == 0
+
+
+def test_calibrated_exports(place):
+    for options in (("--method", "gptq", "--bits", "3"), ("--style", "qdq", "--bits", "8")):
+        without = edgefake("export", "linvit", *options, "-o", "c.onnx", folder=place)
+        assert "name a manifest with --calibration" in refusal(without, 2)
+        one = edgefake("export", "linvit", *options, "-o", "c.onnx", "--calibration", "crops/one.csv", folder=place)
+        assert "expected 16 or more pictures" in refusal(one, 2)
+        assert not (place / "c.onnx").exists()
+        done = edgefake(
+            "export", "linvit", *options, "-o", "c.onnx", "--calibration", "crops/m.csv", "--force", folder=place
+        )
+        assert done.exit_code == 0, done.output
+        (place / "c.onnx").unlink()
+
+
+def test_blame_is_a_table_a_csv_and_a_picture(place):
+    options = ("--bits", "3", "-o", "b.onnx", "--blame", "--force")
+    done = edgefake("export", "linvit", *options, "--data", "crops/m.csv", folder=place)
+    assert done.exit_code == 0, done.output
+    with (place / "b.onnx.blame.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 8 + 1 + 2
+    assert {"tokenize.linear", "blocks.0.attention.qkv", "head.3"} <= {row["layer"] for row in rows}
+    assert "blocks.0.attention.qkv" in done.stdout
+    assert cv2.imread(str(place / "b.onnx.blame.png")).shape[1] > 500
+    nothing = edgefake("export", "linvit", "--bits", "32", "-o", "n.onnx", "--blame", folder=place)
+    assert "no layer is rounded" in nothing.stderr
+
+
+@pytest.mark.parametrize("value", [0.0, 0.02])
+@pytest.mark.parametrize("format", ["onnx", "tflite"])
+def test_a_layer_of_equal_weights(place, value, format, tmp_path):
+    loaded = load_checkpoint(place / "bitvit")
+    with torch.no_grad():
+        loaded.network.get_parameter("blocks.0.feed_forward.fc1.weight").fill_(value)
+        loaded.network.get_parameter("tokenize.linear.weight").fill_(value)
+    save_checkpoint(Checkpoint(loaded.network, loaded.model, loaded.metadata), tmp_path / "flat")
+    done = edgefake("export", "flat", "--format", format, folder=tmp_path)
+    assert done.exit_code == 0, done.output
+    assert np.isfinite(Classifier(tmp_path / f"bitvit-nano-2bit.{format}").score(sample_crops(32))).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--bits", "6"), 2, "ternary values need 2 bits"),
+        (("--max-drop", "0.01"), 2, "name a manifest with --data"),
+        (("--converter", "onnx2tf"), 2, "got onnx2tf, to onnx"),
+        (("--converter", "magic", "--format", "tflite"), 2, "got magic"),
+        (("--data", "none.csv"), 3, "none.csv: expected a CSV file"),
+        (("--data", "crops"), 3, "crops: expected a CSV file"),
+        (("--data", "crops/m.csv", "--split", "test"), 3, "rows of the split 'test'"),
+        (("--json", "nowhere/r.json"), 3, "nowhere/r.json"),
+    ],
+)
+def test_what_cannot_be(place, arguments, code, message):
+    before = sorted(place.iterdir())
+    target = "x.tflite" if "tflite" in arguments else "x.onnx"
+    assert message in refusal(edgefake("export", "bitvit", "-o", target, *arguments, folder=place), code)
+    assert sorted(place.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "arguments"),
+    [
+        ("litert_torch", "tflite", ("--format", "tflite")),
+        ("ai_edge_litert", "tflite", ("--format", "tflite")),
+        ("onnx", "export", ()),
+        ("torch", "export", ()),
+    ],
+)
+def test_a_missing_extra_is_named(package, extra, arguments, tmp_path):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['edgefake', 'export', *{arguments!r}]; "
+        "from edgefake.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
+    assert done.returncode == 4, done.stderr
+    assert f"edgefake[{extra}]" in done.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -223,14 +223,10 @@ def _write(
 
 
 def _widths(report: "ExportReport") -> str:
-    """Such as "encoder 2 (884,736 bytes), patch embedding 4 (368,640)": the parts that take most."""
-    found = [
-        (size, part, bits)
-        for part, widths in report.parts.items()
-        for bits, (_, size) in widths.items()
-        if size >= 1000
-    ]
-    return ", ".join(f"{part} {bits} ({size:,} bytes)" for size, part, bits in sorted(found, reverse=True))
+    """Such as "encoder 2 (884,736 bytes), patch embedding 4 (368,640)": what takes a hundredth of the file or more."""
+    found = [(size, part, bits) for part, widths in report.parts.items() for bits, (_, size) in widths.items()]
+    shown = sorted((entry for entry in found if 100 * entry[0] >= report.bytes), reverse=True)
+    return ", ".join(f"{part} {bits} ({size:,} bytes)" for size, part, bits in shown)
 
 
 def _print_report(report: "ExportReport") -> None:

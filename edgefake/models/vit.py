@@ -226,8 +226,8 @@ class ViT(nn.Module):
         The shapes between the two sums keep converters from merging them into a table of all tokens again.
         """
         grid, dim = self.config.grid, self.config.dim
-        cells = tokens.unflatten(1, (grid, grid)) + self.rows  # (B, grid, grid, D)
-        lines = cells.flatten(2) + self.columns  # (B, grid, grid * D)
+        cells = tokens.reshape(-1, grid, grid, dim) + self.rows  # (B, grid, grid, D)
+        lines = cells.reshape(-1, grid, grid * dim) + self.columns  # (B, grid, grid * D)
         return lines.reshape(-1, grid * grid, dim)
 
     def encode(self, image: Tensor) -> tuple[Tensor, Tensor | None]:

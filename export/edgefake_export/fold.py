@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from edgefake.models import BitLinear
 from edgefake.models.bitlinear import quantize_activations, ternarize
 
-__all__ = ["FloatBitLinear", "FoldedLinear", "fold"]
+__all__ = ["FloatBitLinear", "FoldedLinear", "children_of", "fold"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,11 @@ def fold(layer: BitLinear) -> FoldedLinear:
         torch.set_num_threads(threads)
     bias = None if layer.bias is None else layer.bias.detach().float().cpu().clone()
     return FoldedLinear(weight=ternary.T.to(torch.int8).contiguous(), scale=scale, bias=bias)
+
+
+def children_of(parent: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Names and modules right below one; `named_children` leaves out a module's second name."""
+    return [(name, child) for name, child in parent._modules.items() if child is not None]
 
 
 class FloatBitLinear(nn.Module):

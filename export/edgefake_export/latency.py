@@ -54,8 +54,8 @@ def race(
 ) -> Race:
     """Time one input on every file, in rounds of one run each.
 
-    Each run follows one that is not timed and brings the file's weights back into the caches. On one thread CPU time
-    counts, which other programs hardly lengthen; on more the clock does.
+    Each run follows one that is not timed and brings the file's weights back into the caches. On one thread its CPU
+    time counts, which other programs hardly lengthen; on more the clock does.
 
     Args:
         reference: the file whose time is 1; it runs beside every group of the others.
@@ -70,13 +70,14 @@ def race(
     """
     if rounds < 1:
         raise UsageError(f"rounds: expected 1 or more, got {rounds}")
-    clock = time.process_time if threads == 1 else time.perf_counter
+    clock = time.thread_time if threads == 1 else time.perf_counter
     ratios: list[float] = []
     times: list[float] = []
     for start in range(0, max(len(contestants), 1), GROUP):
         part = [reference, *contestants[start : start + GROUP]]
         engines = [_opened(each, threads) for each in part]
-        found = np.array([list(_turn(engines, clock)) for _ in range(rounds)])  # (rounds, files)
+        images = [_image(engine) for engine in engines]
+        found = np.array([list(_turn(engines, images, clock)) for _ in range(rounds)])  # (rounds, files)
         first, *others = np.median(found, axis=0).tolist()
         ratios += [other / first for other in others]
         times += found[:, 0].tolist()
@@ -90,10 +91,11 @@ def _opened(contestant: Contestant, threads: int) -> Engine:
     return engine
 
 
-def _turn(engines: Sequence[Engine], clock: Callable[[], float]) -> Iterator[float]:
+def _turn(
+    engines: Sequence[Engine], images: Sequence[NDArray[np.float32]], clock: Callable[[], float]
+) -> Iterator[float]:
     """Seconds of a run of each file, one after the other."""
-    for engine in engines:
-        image = _image(engine)
+    for engine, image in zip(engines, images, strict=True):
         engine.run(image)
         start = clock()
         engine.run(image)

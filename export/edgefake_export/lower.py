@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from edgefake.models import BitLinear
 from edgefake.quantized import Activations, QuantizedLayer, StoredWeight
 
-from .fold import FloatBitLinear, fold
+from .fold import FloatBitLinear, children_of, fold
 from .onnx_ops import absmax_linear, static_levels, stored_weight, zeropoint_linear
 
 __all__ = ["IntegerLinear", "StoredConv", "StoredLinear", "lower"]
@@ -130,7 +130,7 @@ def lower(network: nn.Module, *, bits: int) -> nn.Module:
     for parent in list(holder.modules()):
         if isinstance(parent, QuantizedLayer):
             continue
-        for name, child in list(parent.named_children()):
+        for name, child in children_of(parent):
             if child not in replacements:  # a layer used in two places stays one
                 replacements[child] = _lowered(child, bits=bits)
             lowered = replacements[child]

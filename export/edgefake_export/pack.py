@@ -16,6 +16,7 @@ from edgefake_runtime import __version__
 from edgefake_runtime.metadata import METADATA_KEY, ModelMetadata
 
 from .bits import pack_levels
+from .older_opset import lower_opset
 from .onnx_ops import DOMAIN, STORED_WEIGHT
 from .silence import quiet_export
 
@@ -304,6 +305,8 @@ def finish(
         model = _slimmed(model)
     _name_weights(model.graph)
     expand_stored(model)
+    if older_runtimes:
+        lower_opset(model)
     _drop_new_attributes(model)
     pack_weights(model, older_runtimes=older_runtimes)
     halve_weights(model)

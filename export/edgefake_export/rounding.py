@@ -1,7 +1,7 @@
 """A network with the weights that its file will hold: what the file is compared with, in torch."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ from edgefake.quantized import Activations, QuantizedLayer, StoredWeight, store
 from edgefake_runtime.errors import ModelFileError, UsageError
 
 from .cells import Recipe
-from .fold import FloatBitLinear, fold
+from .fold import FloatBitLinear, children_of, fold
 
 __all__ = ["Parts", "parts_of", "require_finite", "round_network"]
 
@@ -74,7 +74,7 @@ def require_finite(module: nn.Module) -> None:
 def _replace(holder: nn.Module, old: nn.Module, new: nn.Module) -> None:
     """Put a layer in another's place, wherever that one is used."""
     for parent in list(holder.modules()):
-        for name, child in list(parent.named_children()):
+        for name, child in children_of(parent):
             if child is old:
                 setattr(parent, name, new)
 
@@ -99,12 +99,13 @@ def _round(holder: nn.Sequential, names: Sequence[str], *, method: str, bits: in
         _replace(holder, layer, QuantizedLayer(_plain(layer), stored, Activations(activations)))
 
 
-def _fuse_norms(holder: nn.Module) -> None:
-    """Merge each BatchNorm into the convolution before it: converters do so, and would undo a rounding."""
-    for parent in list(holder.modules()):
-        layers = list(parent.named_children()) if isinstance(parent, nn.Sequential) else []
+def _fuse_norms(network: nn.Module, names: Collection[str]) -> None:
+    """Merge a BatchNorm into the convolution before it: converters do so, and would undo a rounding to float16."""
+    for prefix, parent in list(network.named_modules()):
+        layers = children_of(parent) if isinstance(parent, nn.Sequential) else []
         for (name, layer), (after, norm) in pairwise(layers):
-            if isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            named = f"{prefix}.{name}" if prefix else name
+            if named in names and isinstance(layer, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(layer, norm))
                 setattr(parent, after, nn.Identity())
 
@@ -164,9 +165,9 @@ def round_network(module: nn.Module, recipe: Recipe, *, calibration: Tensor | No
         UsageError: a recipe that calibrates without pictures, or with too few.
     """
     holder = nn.Sequential(copy.deepcopy(module).cpu().float().eval())
-    if recipe.bits == 16:
-        _fuse_norms(holder)
     parts = parts_of(holder[0])
+    halved = ((recipe.bits, parts.encoder), (recipe.other, parts.rest))
+    _fuse_norms(holder[0], [name for bits, names in halved if bits == 16 for name in names])
     if recipe.method in ("absmax", "zeropoint"):
         kinds = {"method": recipe.method, "activations": recipe.method}
         _round(holder, parts.encoder, bits=recipe.bits, per=recipe.per, **kinds)

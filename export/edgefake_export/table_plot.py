@@ -15,6 +15,13 @@ COLOURS = {("onnx", "integer"): "C0", ("onnx", "qdq"): "C2", ("tflite", "integer
 
 NAMES = {("onnx", "integer"): "ONNX", ("onnx", "qdq"): "ONNX, QDQ", ("tflite", "integer"): "TFLite"}
 
+PLACES: dict[tuple[str, str], dict[str, Any]] = {
+    ("onnx", "integer"): {"xytext": (0, 7), "ha": "center"},
+    ("onnx", "qdq"): {"xytext": (0, -15), "ha": "center"},
+    ("tflite", "integer"): {"xytext": (8, -4), "ha": "left"},
+}
+"""Of the bits beside a dot, in points: files of one width are about as large and as good in every format."""
+
 MARKS = {"float": "s", "qat": "*", "absmax": "o", "zeropoint": "^", "gptq": "D"}
 
 SIZES = {"qat": 130.0}
@@ -30,7 +37,7 @@ def plot_export(rows: Sequence[ExportRow], *, title: str, torch_auc: Mapping[str
     """Latency over bytes (logarithmic), and AUC over bytes where any row has one; a line of panels a model.
 
     A dot a file, a colour a format, a mark a method; hollow where 2-bit weights run widened, crossed out where the
-    file failed its check. Numbers over dots are bits.
+    file failed its check. Numbers beside dots are bits.
 
     Args:
         rows: of the table.
@@ -72,7 +79,7 @@ def _panel(axes: "Axes", rows: Sequence[ExportRow], column: str, *, name: str) -
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.xaxis.set_major_formatter(EngFormatter(unit="B"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel("file, bytes (numbers over dots: bits of the encoder's weights)")
+    axes.set_xlabel("file, bytes (numbers beside dots: bits of the encoder's weights)")
     axes.set_title(name)
     axes.margins(y=0.12)
     axes.grid(alpha=0.3)
@@ -101,16 +108,23 @@ def _look(format: str, style: str, method: str) -> dict[str, Any]:
 
 
 def _name_widths(axes: "Axes", rows: Sequence[ExportRow], column: str) -> None:
-    """The bits over the highest dot of each format and width; files for older runtimes have their own."""
-    highest: dict[tuple[str, str, str], tuple[float, int]] = {}
+    """The bits beside the outermost dot of each format and width; files for older runtimes have their own."""
+    dots: dict[tuple[str, str, str], list[tuple[float, int]]] = {}
     for row in rows:
         value = getattr(row, column)
         if value is not None and row.bytes is not None:
-            key = (row.format, row.style, f"{row.bits} older" if row.older == "yes" else str(row.bits))
-            highest[key] = max(highest.get(key, (float("-inf"), 0)), (value, row.bytes))
-    for (format, style, label), (value, size) in highest.items():
-        colour = COLOURS[format, style]
-        axes.annotate(label, (size, value), (0, 7), textcoords="offset points", ha="center", fontsize=9, color=colour)
+            label = f"{row.bits} older" if row.older == "yes" else str(row.bits)
+            dots.setdefault((row.format, row.style, label), []).append((value, row.bytes))
+    for (format, style, label), found in dots.items():
+        value, size = min(found) if style == "qdq" else max(found)
+        axes.annotate(
+            label,
+            (size, value),
+            textcoords="offset points",
+            fontsize=9,
+            color=COLOURS[format, style],
+            **PLACES[format, style],
+        )
 
 
 def _legend(figure: "Figure", rows: Sequence[ExportRow]) -> None:

@@ -17,7 +17,7 @@ from edgefake.models import BitLinear
 from edgefake.quantized import Activations, QuantizedLayer, StoredWeight
 from edgefake_runtime.errors import UsageError
 
-from .fold import FloatBitLinear, fold
+from .fold import FloatBitLinear, children_of, fold
 from .tflite_layers import AbsmaxLinear, LevelsConv, LevelsLinear, RoundedLayer, columns_for
 
 __all__ = ["Lowered", "Marked", "lower"]
@@ -112,7 +112,7 @@ class _Lowering:
 
     def replace(self, parent: nn.Module, prefix: str = "") -> None:
         """Replace layers below a module, in order. A layer used in two places stays one, under its first name."""
-        for attribute, child in list(parent.named_children()):
+        for attribute, child in children_of(parent):
             name = _name(prefix, attribute)
             if child not in self.lowered:
                 self.lowered[child] = self.lower(name, child)
@@ -220,7 +220,7 @@ def _used(module: nn.Module, example: Tensor) -> set[int]:
     try:
         module(example)
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
+        (reason, *_) = str(error).strip().splitlines() or [type(error).__name__]
         raise UsageError(f"expected an example that the network takes, got {tuple(example.shape)}: {reason}") from error
     for hook in hooks:
         hook.remove()

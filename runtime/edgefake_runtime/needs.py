@@ -12,12 +12,20 @@ __all__ = ["OLDEST", "Need", "OnnxFacts", "installed_version", "is_older", "onnx
 
 OLDEST: Mapping[str, Mapping[str, str]] = {
     "onnxruntime": {
+        "opset 13": "1.6",
+        "opset 14": "1.8",
+        "opset 15": "1.9",
+        "opset 16": "1.11",
+        "opset 17": "1.12",
+        "opset 18": "1.14",
         "opset 19": "1.15",
         "opset 20": "1.17",
         "opset 21": "1.18",
         "opset 22": "1.21",
-        "opset 23": "1.23",
+        "opset 23": "1.24",
         "opset 25": "1.24",
+        "IR version 7": "1.6",
+        "IR version 8": "1.9",
         "IR version 9": "1.15",
         "IR version 10": "1.18",
         "IR version 11": "1.23",
@@ -31,8 +39,8 @@ OLDEST: Mapping[str, Mapping[str, str]] = {
 }
 """First version of a runtime that reads what is inside; a number between two entries takes the later one.
 
-Measured by `scripts/oldest_runtimes.py`, not looked up: ONNX Runtime reads files with 4-bit weights since 1.18, but has
-no Cast of them, with which ours begin, before 1.23.
+Measured (docs/bench/oldest_runtimes.csv), not looked up: ONNX Runtime 1.23 reads opset 23, but has no QuantizeLinear of
+it, and 1.18 knows 4-bit weights, but no Cast of them before 1.23.
 """
 
 OTHERWISE = {

@@ -105,8 +105,9 @@ class TfliteEngine(Engine):
         except Exception as error:  # LiteRT raises whatever its C++ raises.
             installed = installed_version(PACKAGE) or ""
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200] + "; export it again"
-            if file.packed and not wide and installed and is_older(installed, NARROW.version):
-                reason = f"{NARROW}, or let them run widened"
+            narrow = file.narrow - (len(file.packed) if wide else 0)
+            if narrow and installed and is_older(installed, NARROW.version):
+                reason = f"{NARROW}, or let them run widened" if file.packed and not wide else str(NARROW)
             raise ModelFileError(
                 f"expected a model that can run here, but {PACKAGE} {installed} cannot run it: {reason}"
             ) from error

@@ -72,6 +72,7 @@ class TfliteFile:
         input, output: as its signature names them.
         packed: the 2-bit weights that linear layers read, and nothing else does.
         versions: where the versions lie of the operators that read them.
+        narrow: how many tensors have 2 bits, whoever reads them.
     """
 
     data: bytes = field(repr=False)
@@ -80,6 +81,7 @@ class TfliteFile:
     output: Port
     packed: tuple[PackedWeight, ...]
     versions: tuple[int, ...]
+    narrow: int
 
 
 def read_tflite(data: bytes) -> TfliteFile:
@@ -93,7 +95,9 @@ def read_tflite(data: bytes) -> TfliteFile:
         graph, *others = read_graphs(root)
         buffers = root.tables(BUFFERS)
         inputs, outputs = (_port(graph, ends, entries) for ends, entries in _ends(root, graph))
-        return TfliteFile(data, _metadata(root, buffers), inputs, outputs, *_narrow(graph, others, buffers))
+        narrow = sum(tensor.type == INT2 for each in (graph, *others) for tensor in each.tensors)
+        packed, versions = _narrow(graph, others, buffers)
+        return TfliteFile(data, _metadata(root, buffers), inputs, outputs, packed, versions, narrow)
     except DamagedError as error:
         raise ModelFileError(
             f"expected a whole TFLite file, got a damaged one ({error}); export or download it again"

@@ -123,7 +123,9 @@ def test_ports_operators_and_versions(mixed: Path) -> None:
 @pytest.mark.parametrize(
     ("opset", "ir_version", "need"),
     [
-        (13, 7, Need("onnxruntime", "1.15", ())),
+        (13, 7, Need("onnxruntime", "1.6", ())),
+        (18, 8, Need("onnxruntime", "1.14", ("opset 18",))),
+        (23, 11, Need("onnxruntime", "1.24", ("opset 23",))),
         (21, 10, Need("onnxruntime", "1.18", ("opset 21", "IR version 10"))),
         (18, 11, Need("onnxruntime", "1.23", ("IR version 11",))),
         (24, 10, Need("onnxruntime", "1.24", ("opset 24",))),

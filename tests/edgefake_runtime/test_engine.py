@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -60,7 +59,7 @@ def test_an_onnx_file_behind_the_interface():
     assert (engine.inputs, engine.outputs) == ((Port("image", (None, 3, size, size)),), (Port("logits", (None, 2)),))
     assert (engine.inputs[0].sizes, engine.batch, engine.widened) == ((1, 3, size, size), None, False)
     batch = np.random.default_rng(0).normal(size=(3, 3, size, size)).astype(np.float32)
-    session = onnxruntime.InferenceSession(default_model(), providers=["CPUExecutionProvider"])
+    session = open_session(default_model().read_bytes(), 1)
     assert engine.run(batch) == pytest.approx(session.run(None, {"image": batch})[0], abs=1e-5)
 
 
@@ -129,6 +128,8 @@ def test_cut_files_have_no_facts():
         (OnnxFacts(10, 21, frozenset({"INT4"})), "1.23", "INT4"),
         (OnnxFacts(10, 21, frozenset({"INT8"})), "1.18", "opset 21"),
         (OnnxFacts(8, 24, frozenset()), "1.24", "opset 25"),
+        (OnnxFacts(7, 13, frozenset({"UINT8"})), "1.6", "opset 13"),
+        (OnnxFacts(8, 13, frozenset({"INT8"})), "1.9", "IR version 8"),
     ],
 )
 def test_the_newest_thing_in_a_file_decides(facts, version, reason):
@@ -136,7 +137,7 @@ def test_the_newest_thing_in_a_file_decides(facts, version, reason):
 
 
 def test_what_every_version_reads_or_none_that_is_known_asks_for_nothing():
-    assert onnx_need(OnnxFacts(8, 13, frozenset({"INT8"}))) is None
+    assert onnx_need(OnnxFacts(6, 12, frozenset({"INT8"}))) is None
     assert onnx_need(OnnxFacts(99, 99, frozenset())) is None
 
 
@@ -207,6 +208,6 @@ def test_the_exact_kernels_are_asked_for_where_products_saturate_and_weights_are
 
     monkeypatch.setattr("edgefake_runtime.session.saturates", lambda: True)
     assert asked(product(weight_of(-127, 128))) == "1"
-    assert asked(default_model().read_bytes()) is None  # 2-bit levels cannot saturate
+    assert asked((models_folder() / "mtcnn" / "pnet.onnx").read_bytes()) is None  # float32
     monkeypatch.setattr("edgefake_runtime.session.saturates", lambda: False)
     assert asked(product(weight_of(-127, 128))) is None

@@ -324,6 +324,23 @@ def test_what_an_older_litert_cannot_run_names_the_version_that_can(version, tmp
         Classifier(tmp_path / "m.tflite", widen=False)
 
 
+def test_2_bit_weights_that_cannot_be_widened_name_the_version_too(tmp_path, monkeypatch):
+    """Two weights that share their bytes; the refusal is LiteRT's own again."""
+
+    def share(model):
+        weights = [t for t in model.subgraphs[0].tensors if t.type == schema.TensorType.INT2]
+        for weight in weights:
+            weight.buffer = weights[0].buffer
+            weight.quantization.zeroPoint = np.ones(len(weight.quantization.zeroPoint), np.int64)
+
+    (tmp_path / "m.tflite").write_bytes(unlike(tflite_file(), share))
+    monkeypatch.setattr("edgefake_runtime.tflite_engine.installed_version", lambda package: "1.0.1")
+    sentence = "2-bit weights need ai-edge-litert 2.1.2 or newer; pip install -U ai-edge-litert, or export at 4 bits"
+    with pytest.raises(ModelFileError, match=f"1.0.1 cannot run it: {sentence}") as refusal:
+        Classifier(tmp_path / "m.tflite")
+    assert "widened" not in str(refusal.value)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 60))
 def test_bytes_at_random_are_refused_without_litert(noise, start):

@@ -13,7 +13,9 @@ logits are compared with those that this environment's runtime gives, so run it 
 - refused: the runtime raises an error,
 - crashed: the process ends without one.
 
-An interpreter older than 3.11 (--python) reaches older versions, which run on phones and boards.
+Versions from before Python 3.11 still run on phones and boards. An older interpreter reaches them:
+
+    python scripts/oldest_runtimes.py FOLDER --append --python python3.8 --onnxruntime 1.5.2 1.6.0 1.7.0 1.8.1 1.9.0 ...
 """
 
 import argparse
@@ -22,7 +24,7 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +52,7 @@ LIGHT = ("packaging", "protobuf", "flatbuffers", "backports.strenum", "tqdm", "t
 VERSIONS = {
     "onnxruntime": [
         "1.15.0",
+        "1.16.0",
         "1.16.3",
         "1.17.3",
         "1.18.0",
@@ -72,6 +75,7 @@ VERSIONS = {
         "1.31.1",
     ],
     "ai-edge-litert": [
+        "1.0.0",
         "1.0.1",
         "1.1.2",
         "1.2.0",
@@ -189,13 +193,16 @@ def try_version(runtime: str, version: str, files: Sequence[Expected], *, python
 COLUMNS = ["runtime", "version", "file", "result", "error", "agreeing", "says", "python", "numpy", "machine", "date"]
 
 
-def write(rows: Sequence[Mapping[str, str]], out: Path, *, append: bool) -> None:
-    """The table, anew or after what is there."""
+def write(rows: Iterable[Row], out: Path, *, append: bool) -> None:
+    """Print the table's rows and write each when it is there, anew or after those of another run."""
     with out.open("a" if append else "w", newline="", encoding="utf-8") as target:
         writer = csv.DictWriter(target, COLUMNS, restval="", lineterminator="\n")
         if not append:
             writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            print(*(row[key] for key in COLUMNS[:7] if row.get(key)), sep="  ", flush=True)
+            writer.writerow(row)
+            target.flush()
 
 
 def arguments() -> argparse.Namespace:
@@ -216,15 +223,15 @@ def main() -> None:
     asked = {runtime: getattr(args, runtime) for runtime in VERSIONS}
     everything = all(versions is None for versions in asked.values())
     files = sorted(path for path in args.folder.iterdir() if path.suffix in ENDINGS.values())
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         expected = list(expect(files, Path(folder)))
-        for runtime, known in VERSIONS.items():
-            for version in (known if everything else asked[runtime]) or ():
-                for row in try_version(runtime, version, expected, python=args.python):
-                    print(*(row[key] for key in COLUMNS[:7] if row.get(key)), sep="  ", flush=True)
-                    rows.append(row)
-    write(rows, args.out, append=args.append)
+        rows = (
+            row
+            for runtime, known in VERSIONS.items()
+            for version in (known if everything else asked[runtime]) or ()
+            for row in try_version(runtime, version, expected, python=args.python)
+        )
+        write(rows, args.out, append=args.append)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,9 @@ def _link(path, sample):
 
 
 def test_the_readme_shows_every_command():
-    assert {line.split()[1] for line in COMMANDS} == {"detect", "evaluate", "export", "prepare", "selfblend", "train"}
+    assert {line.split()[1] for line in COMMANDS} == {
+        *("detect", "evaluate", "export", "inspect", "prepare", "selfblend", "train")
+    }
 
 
 @pytest.mark.parametrize("line", COMMANDS)

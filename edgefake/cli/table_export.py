@@ -1,5 +1,7 @@
 """`edgefake table export`: every file that a checkpoint can become, measured side by side."""
 
+import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from edgefake_export.table import ExportRow, Subject, WrittenFile
 
 __all__ = ["export"]
+
+STOPPED = 128 + signal.SIGTERM
+"""Exit code after a termination, as shells have it."""
 
 VERSIONS = ("torch", "onnx", "onnxruntime", "litert-torch", "ai-edge-litert")
 """Packages that a table depends on."""
@@ -107,8 +112,9 @@ def export(
     calibrated = inputs.calibration is not None
     entrants = _entrants(checkpoints or [], untrained or [], _wanted(formats, bits, methods), calibrated=calibrated)
     found = _Findings()
-    for entrant in entrants:
-        _measure(entrant, inputs, found)
+    with _unwinding():
+        for entrant in entrants:
+            _measure(entrant, inputs, found)
     title = _title(entrants)
     text = print_table(found.rows, _notes(entrants, inputs, found), title=f"**{title}.**" if title else "")
     if out is not None:
@@ -176,6 +182,16 @@ def _entrants(
         cure = "name a manifest with --calibration" if any(each.left_out for each in found) else "widen the filters"
         raise UsageError(f"--formats, --bits, --methods: expected files that can be written, got none; {cure}")
     return found
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    """Let a termination (`kill`, `timeout`) delete the files too, as Ctrl-C does: they may take gigabytes."""
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _measure(entrant: _Entrant, inputs: _Inputs, found: _Findings) -> None:
@@ -261,7 +277,7 @@ def _notes(entrants: Sequence[_Entrant], inputs: _Inputs, found: _Findings) -> l
     ]
     left_out = sum(each.left_out for each in entrants)
     if left_out:
-        notes.append(f"Left out: {left_out} files that calibrate (gptq, qdq); name pictures with --calibration.")
+        notes.append(f"Left out, as they calibrate (gptq, qdq): {left_out}; name pictures with --calibration.")
     elif any(recipe.calibrated for each in entrants for recipe in each.recipes) and inputs.calibration is not None:
         notes.append(f"gptq and qdq are calibrated on {dataset_name(inputs.calibration)}, split train.")
     notes += [f"Failed: {reason}." for reason in found.reasons]

@@ -16,11 +16,14 @@ COLOURS = {("onnx", "integer"): "C0", ("onnx", "qdq"): "C2", ("tflite", "integer
 NAMES = {("onnx", "integer"): "ONNX", ("onnx", "qdq"): "ONNX, QDQ", ("tflite", "integer"): "TFLite"}
 
 PLACES: dict[tuple[str, str], dict[str, Any]] = {
-    ("onnx", "integer"): {"xytext": (0, 7), "ha": "center"},
-    ("onnx", "qdq"): {"xytext": (0, -15), "ha": "center"},
-    ("tflite", "integer"): {"xytext": (8, -4), "ha": "left"},
+    ("onnx", "integer"): {"xytext": (-7, 0), "ha": "right", "va": "center"},
+    ("onnx", "qdq"): {"xytext": (0, 7), "ha": "center", "va": "bottom"},
+    ("tflite", "integer"): {"xytext": (7, 0), "ha": "left", "va": "center"},
 }
 """Of the bits beside a dot, in points: files of one width are about as large and as good in every format."""
+
+OLDER: dict[str, Any] = {"xytext": (0, -7), "ha": "center", "va": "top"}
+"""The same of files for older runtimes."""
 
 MARKS = {"float": "s", "qat": "*", "absmax": "o", "zeropoint": "^", "gptq": "D"}
 
@@ -81,7 +84,7 @@ def _panel(axes: "Axes", rows: Sequence[ExportRow], column: str, *, name: str) -
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("file, bytes (numbers beside dots: bits of the encoder's weights)")
     axes.set_title(name)
-    axes.margins(y=0.12)
+    axes.margins(x=0.08, y=0.12)
     axes.grid(alpha=0.3)
 
 
@@ -108,23 +111,17 @@ def _look(format: str, style: str, method: str) -> dict[str, Any]:
 
 
 def _name_widths(axes: "Axes", rows: Sequence[ExportRow], column: str) -> None:
-    """The bits beside the outermost dot of each format and width; files for older runtimes have their own."""
-    dots: dict[tuple[str, str, str], list[tuple[float, int]]] = {}
+    """The bits beside the highest dot of each format and width; files for older runtimes have their own."""
+    dots: dict[tuple[str, str, int, str], list[tuple[float, int]]] = {}
     for row in rows:
         value = getattr(row, column)
         if value is not None and row.bytes is not None:
-            label = f"{row.bits} older" if row.older == "yes" else str(row.bits)
-            dots.setdefault((row.format, row.style, label), []).append((value, row.bytes))
-    for (format, style, label), found in dots.items():
-        value, size = min(found) if style == "qdq" else max(found)
-        axes.annotate(
-            label,
-            (size, value),
-            textcoords="offset points",
-            fontsize=9,
-            color=COLOURS[format, style],
-            **PLACES[format, style],
-        )
+            dots.setdefault((row.format, row.style, row.bits, row.older), []).append((value, row.bytes))
+    for (format, style, bits, older), found in dots.items():
+        value, size = max(found)
+        label, place = (f"{bits} older", OLDER) if older == "yes" else (str(bits), PLACES[format, style])
+        colour = COLOURS[format, style]
+        axes.annotate(label, (size, value), textcoords="offset points", fontsize=9, color=colour, **place)
 
 
 def _legend(figure: "Figure", rows: Sequence[ExportRow]) -> None:

@@ -18,7 +18,7 @@ OLDEST: Mapping[str, Mapping[str, str]] = {
         "opset 16": "1.11",
         "opset 17": "1.12",
         "opset 18": "1.14",
-        "opset 19": "1.15",
+        "opset 19": "1.16",
         "opset 20": "1.17",
         "opset 21": "1.18",
         "opset 22": "1.21",
@@ -39,8 +39,8 @@ OLDEST: Mapping[str, Mapping[str, str]] = {
 }
 """First version of a runtime that reads what is inside; a number between two entries takes the later one.
 
-Measured (docs/bench/oldest_runtimes.csv), not looked up: ONNX Runtime 1.23 reads opset 23, but has no QuantizeLinear of
-it, and 1.18 knows 4-bit weights, but no Cast of them before 1.23.
+Measured (docs/bench/oldest_runtimes.csv), not looked up: ONNX Runtime reads opset 19 since 1.15 and 23 since 1.23, but
+has no Pad of the one and no QuantizeLinear of the other; it knows 4-bit weights since 1.18, and casts them since 1.23.
 """
 
 OTHERWISE = {

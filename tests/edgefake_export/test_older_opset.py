@@ -4,8 +4,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
+from edgefake.models import BitLinear
+from edgefake_export import to_onnx
 from edgefake_export.older_opset import OLD_OPSET, lower_opset
 
 X = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
@@ -110,3 +114,17 @@ def test_older_graphs_are_left_alone(opset):
     before = model.SerializeToString()
     assert lowered(model) == opset
     assert model.SerializeToString() == before
+
+
+@pytest.mark.parametrize(
+    ("middle", "opset", "ir_version"), [(nn.ReLU(), OLD_OPSET, 7), (nn.LayerNorm(8, elementwise_affine=False), 18, 8)]
+)
+def test_files_for_older_runtimes_have_the_smallest_versions_and_the_same_answers(middle, opset, ir_version):
+    torch.manual_seed(0)
+    network = nn.Sequential(BitLinear(16, 8), middle, BitLinear(8, 2)).eval()
+    x = torch.randn(4, 16)
+    older = to_onnx(network, example=x, bits=2, older_runtimes=True)
+    assert (older.opset_import[0].version, older.ir_version) == (opset, ir_version)
+    session = onnxruntime.InferenceSession(older.SerializeToString(), providers=["CPUExecutionProvider"])
+    with torch.no_grad():
+        np.testing.assert_allclose(session.run(None, {"image": x.numpy()})[0], network(x).numpy(), rtol=0, atol=1e-5)

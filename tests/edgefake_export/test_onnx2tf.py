@@ -286,7 +286,7 @@ def relative(data: bytes, module: nn.Module) -> float:
 
 
 @marked
-@pytest.mark.parametrize(("name", "opset"), [("linvit-nano", 18), ("linvit-nano", 20), ("cnn-nano", 23)])
+@pytest.mark.parametrize(("name", "opset"), [("linvit-nano", 18), ("cnn-nano", 23)])
 def test_float_networks_give_what_torch_gives(converter, name, opset):
     module = network(name)
     data = convert_onnx2tf(trace(module, opset), python=converter)
@@ -307,11 +307,10 @@ def test_weights_come_through_bit_for_bit_in_fully_connected(converter):
 
 
 @marked
-@pytest.mark.parametrize("bits", [2, 32])
-def test_ternary_networks_give_what_torch_gives(converter, monkeypatch, bits):
+def test_ternary_networks_give_what_torch_gives(converter, monkeypatch):
     monkeypatch.setenv(PYTHON_VARIABLE, str(converter))
     module = network("bitvit-nano")
-    data = write_tflite(module, example=torch.zeros(1, 3, 32, 32), bits=bits, converter=convert_module)
+    data = write_tflite(module, example=torch.zeros(1, 3, 32, 32), bits=2, converter=convert_module)
     assert relative(data, module) <= 1e-2
     assert run(data)[1] == 1
 

@@ -111,7 +111,7 @@ def quantize(network: Network, config: PTQConfig) -> Network:
     for name, layer in _chosen(copy, config.layers).items():
         parent, _, attribute = name.rpartition(".")
         setattr(copy.get_submodule(parent), attribute, _quantized(layer, config))
-    return copy
+    return copy.eval()
 
 
 def weight_bytes(network: Network, config: PTQConfig | None = None) -> int:

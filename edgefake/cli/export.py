@@ -187,7 +187,7 @@ def _prepare(checkpoint: "Checkpoint", recipe: "Recipe", calibration: Path | Non
     metadata = model_metadata(checkpoint, bits=recipe.bits, method=recipe.method)
     inputs = None
     if recipe.calibrated and calibration is not None:
-        inputs = LabelledCrops.read(calibration, metadata, split="train", limit=CALIBRATION).inputs(CALIBRATION)
+        inputs = LabelledCrops.read(calibration, metadata, split="train", limit=CALIBRATION).inputs()
     return prepare_export(checkpoint, recipe, metadata=metadata, calibration=inputs)
 
 
@@ -214,7 +214,7 @@ def _write(
         return export_file(
             export,
             target,
-            crops=labelled.crops(COMPARED),
+            crops=labelled.draw(COMPARED).crops(),
             measure=lambda network, path: labelled.measure(
                 network, path, limit=max_drop, on_done=lambda count: bar.advance(task, count)
             ),
@@ -250,11 +250,11 @@ def _print_report(report: "ExportReport") -> None:
 
 def _blame(export: "Export", target: Path, labelled: "LabelledCrops | None", *, quiet: bool) -> None:
     """Print the ranking, and write it beside the file."""
-    import numpy as np
     import torch
 
     from edgefake_export import sample_crops
     from edgefake_export.blame import blame, blame_csv, blame_table, plot_blame
+    from edgefake_export.labelled import BLAMED
     from edgefake_runtime.crops import normalize
 
     if labelled is None:
@@ -262,8 +262,8 @@ def _blame(export: "Export", target: Path, labelled: "LabelledCrops | None", *, 
         crops = sample_crops(metadata.input_size)
         images, fakes = torch.from_numpy(normalize(crops, metadata.mean, metadata.std)), None
     else:
-        images = labelled.inputs(len(labelled.samples))
-        fakes = np.array([sample.fake for sample in labelled.samples])
+        drawn = labelled.draw(BLAMED)
+        images, fakes = drawn.inputs(), drawn.fakes
     rows = blame(export.original, export.rounded, images, fakes=fakes)
     if not rows:
         typer.echo("edgefake: nothing to blame: no layer is rounded", err=True)

@@ -1,7 +1,7 @@
 """Labelled face crops of a manifest: to compare on, to calibrate on, and to see what an export costs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,16 @@ from edgefake_runtime.metadata import ModelMetadata
 
 from .verify import Drop
 
-__all__ = ["CALIBRATION", "COMPARED", "LabelledCrops"]
+__all__ = ["BLAMED", "CALIBRATION", "COMPARED", "LabelledCrops"]
 
 COMPARED = 64
 """Crops that file and torch are compared on, drawn with a fixed seed."""
 
 CALIBRATION = 256
 """Crops that GPTQ and static activations are calibrated on."""
+
+BLAMED = 256
+"""Crops that layers are ranked on: each layer runs over all of them."""
 
 BATCH = 32
 
@@ -57,14 +60,23 @@ class LabelledCrops:
         view = View(metadata.input_size, "face")
         return cls(tuple(chosen), Look(view, tuple(metadata.mean), tuple(metadata.std), share))
 
-    def crops(self, count: int) -> NDArray[np.uint8]:
-        """(n, S, S, 3) RGB: as many, or all where there are fewer; the same ones each time."""
+    def draw(self, count: int) -> "LabelledCrops":
+        """As many of them, or all where there are fewer; the same ones each time."""
         order = np.random.default_rng(0).permutation(len(self.samples))[:count]
-        return np.stack([self._see(self.samples[index]) for index in sorted(order)])
+        return replace(self, samples=tuple(self.samples[index] for index in sorted(order)))
 
-    def inputs(self, count: int) -> Tensor:
+    @property
+    def fakes(self) -> NDArray[np.bool_]:
+        """(n,), whether each is fake."""
+        return np.array([sample.fake for sample in self.samples])
+
+    def crops(self) -> NDArray[np.uint8]:
+        """(n, S, S, 3) RGB."""
+        return np.stack([self._see(sample) for sample in self.samples])
+
+    def inputs(self) -> Tensor:
         """The same as the network sees them: (n, 3, S, S), normalized."""
-        return self.look.to_input(list(self.crops(count)))
+        return self.look.to_input(list(self.crops()))
 
     def measure(
         self,
@@ -79,7 +91,7 @@ class LabelledCrops:
         Raises:
             InputError: a picture that cannot be read, or only one of the two classes.
         """
-        fakes = np.array([sample.fake for sample in self.samples])
+        fakes = self.fakes
         if fakes.all() or not fakes.any():
             raise InputError("expected real and fake crops, to see what the export costs, got one of the two alone")
         engine = open_engine(path.read_bytes(), None)

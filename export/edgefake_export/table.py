@@ -220,15 +220,14 @@ def open_subject(
     metadata = model_metadata(checkpoint, bits=32)
     name, inputs = name or metadata.name, None
     if calibration is not None:
-        inputs = LabelledCrops.read(calibration, metadata, split="train", limit=CALIBRATION).inputs(CALIBRATION)
+        inputs = LabelledCrops.read(calibration, metadata, split="train", limit=CALIBRATION).inputs()
     if data is None:
         return Subject(name, checkpoint, sample_crops(metadata.input_size), inputs)
     labelled = LabelledCrops.read(data, metadata, split=split, limit=limit)
-    subject = Subject(name, checkpoint, labelled.crops(COMPARED), inputs)
+    subject = Subject(name, checkpoint, labelled.draw(COMPARED).crops(), inputs)
     if not scored:
         return subject
-    fakes = np.array([sample.fake for sample in labelled.samples], np.bool_)
-    faces = Faces(labelled.crops(len(fakes)), fakes)
+    faces = Faces(labelled.crops(), labelled.fakes)
     return replace(subject, faces=faces, auc=faces.auc(run_torch(checkpoint.network, faces.crops, metadata)))
 
 

@@ -98,7 +98,7 @@ LIMIT = 0.1
 SECONDS = 300
 """Longest that a file may run."""
 
-SOURCE = re.compile(r"onnxruntime\.capi\.onnxruntime_pybind11_state\.|/\S+:\d+ onnxruntime::.*?\) (?=[A-Z])")
+SOURCE = re.compile(r"onnxruntime\.capi\.onnxruntime_pybind11_state\.|/\S+:\d+ (?:void )?onnxruntime::.*?\) (?=[A-Z])")
 """Where in its sources ONNX Runtime raises an error."""
 
 Row = dict[str, str]

@@ -1,7 +1,6 @@
 """`edgefake table export`: every file that a checkpoint can become, measured side by side."""
 
 import signal
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from edgefake_export.table import ExportRow, Subject, WrittenFile
 
 __all__ = ["export"]
-
-STOPPED = 128 + signal.SIGTERM
-"""Exit code after a termination, as shells have it."""
 
 VERSIONS = ("torch", "onnx", "onnxruntime", "litert-torch", "ai-edge-litert")
 """Packages that a table depends on."""
@@ -186,8 +182,8 @@ def _entrants(
 
 @contextmanager
 def _unwinding() -> Iterator[None]:
-    """Let a termination (`kill`, `timeout`) delete the files too, as Ctrl-C does: they may take gigabytes."""
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))
+    """Take a termination (`kill`, `timeout`) for Ctrl-C: the files must go, they may take gigabytes."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:

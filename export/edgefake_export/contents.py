@@ -38,7 +38,7 @@ __all__ = [
     "read_plan",
 ]
 
-FIRST = {"onnxruntime": "1.6", "ai-edge-litert": "1.0.1"}
+FIRST = {"onnxruntime": "1.6", "ai-edge-litert": "1.0"}
 """Version of a runtime from which on all is read that `OLDEST` does not name."""
 
 PARTS = {

@@ -35,7 +35,7 @@ OLDEST: Mapping[str, Mapping[str, str]] = {
         "INT2": "1.24",
         "UINT2": "1.24",
     },
-    "ai-edge-litert": {"INT4": "1.0.1", "INT2": "2.1.2"},
+    "ai-edge-litert": {"INT4": "1.0", "INT2": "2.1.2"},
 }
 """First version of a runtime that reads what is inside; a number between two entries takes the later one.
 

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -301,7 +302,8 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     writer.release()
     target = tmp_path / "report.json"
     command = [*COMMAND, "detect", tmp_path / "long.mp4", "--every", "1", "--min-face", "12", "--json", target]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs of a background shell ignore it
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=listening)
     time.sleep(5)
     assert running.poll() is None, running.stderr.read()
     running.send_signal(signal.SIGINT)

@@ -147,8 +147,8 @@ def test_a_file_that_fails_does_not_end_the_table(place, monkeypatch):
     assert (place / "failed" / "table.md").read_text() == done.stdout
 
 
-@pytest.mark.parametrize(("stop", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupt_leaves_nothing(stop, code, place, tmp_path):
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_nothing(stop, place, tmp_path):
     command = [sys.executable, "-m", "edgefake", "table", "export", "linvit", "--formats", "onnx", "--out", "stopped"]
     process = subprocess.Popen(
         command, cwd=place, env=os.environ | {"TMPDIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
@@ -157,8 +157,8 @@ def test_an_interrupt_leaves_nothing(stop, code, place, tmp_path):
         assert process.stderr.readline().startswith("linvit-nano: onnx integer float tensor, 32 bits: ok")
         assert list(tmp_path.glob("edgefake-*/*.onnx"))
         process.send_signal(stop)
-        assert process.wait(timeout=60) == code
-        assert "Traceback" not in process.stderr.read()
+        assert process.wait(timeout=60) == 130
+        assert process.stderr.read().splitlines()[-1] == "interrupted"
     finally:
         process.kill()
         process.wait()

@@ -57,7 +57,8 @@ def export(
     older_runtimes: Annotated[
         bool,
         typer.Option(
-            "--older-runtimes", help="2-bit weights in bytes (ONNX) or at 4 bits (TFLite) for older runtimes."
+            "--older-runtimes",
+            help="For ONNX Runtime since 1.6 (older operators, packed bytes) or LiteRT since 1.0 (2 bits kept in 4).",
         ),
     ] = False,
     converter: Annotated[str, typer.Option(help="To TFLite: litert-torch or onnx2tf.")] = CONVERTERS[0],

@@ -86,7 +86,8 @@ class Recipe:
         ternary, format, style, activations, method, bits, per: as in `Cell`, one of each.
         other: width of the patch embedding's weights: 32, 16, 8 or 4. Everything else that is not ternary (heads,
             stems) has the same, but 8 at least.
-        older_runtimes: written for older runtimes: 2-bit weights packed into bytes (ONNX) or at 4 bits (TFLite).
+        older_runtimes: written for older runtimes: older operators and weights below 8 bits packed into bytes (ONNX),
+            or 2-bit weights at 4 bits (TFLite).
     """
 
     ternary: bool
@@ -156,7 +157,9 @@ def legal_recipes(*, ternary: bool) -> Iterator[Recipe]:
 
 
 def _has_older(recipe: Recipe) -> bool:
-    return recipe.bits == 2 and recipe.style == "integer" and recipe.method in ("qat", "absmax", "gptq")
+    if recipe.format == "onnx":
+        return recipe.style == "integer"
+    return recipe.bits == 2 and recipe.method != "zeropoint"
 
 
 def _known(name: str, value: object, known: tuple[object, ...]) -> None:
@@ -187,7 +190,7 @@ def resolve(
         per: one scale a "tensor", or one an output "channel" (GPTQ's default).
         style: of an ONNX graph, "integer" or "qdq".
         other: width of what is not ternary: the patch embedding; heads have 8 at least.
-        older_runtimes: 2-bit weights in a form that older runtimes read.
+        older_runtimes: a form that older runtimes read.
 
     Raises:
         UsageError: an unknown value, or a combination that is not in `CELLS`; the message says why.
@@ -239,13 +242,19 @@ def _legal(recipe: Recipe) -> bool:
 def _why_not(recipe: Recipe) -> str | None:
     """The reason why a recipe is refused; None for a legal one."""
     if recipe.older_runtimes and not _has_older(recipe):
-        return (
-            "--older-runtimes: expected 2 bits with symmetric weights in the integer style, got another file: only "
-            "2-bit weights need a new runtime; leave it out"
-        )
+        return _why_not_older(recipe)
     if _legal(recipe):
         return _why_not_other(recipe)
     return _why_not_method(recipe) or _why_not_style(recipe)
+
+
+def _why_not_older(recipe: Recipe) -> str:
+    if recipe.style == "qdq":
+        return "--older-runtimes: expected the integer style, got qdq: QuantizeLinear came with newer runtimes"
+    return (
+        f"--older-runtimes: expected --method absmax or gptq at 2 bits for tflite, got {recipe.method} at "
+        f"{recipe.bits}: only 2-bit weights need a new LiteRT; leave it out, or take 4 bits"
+    )
 
 
 def _why_not_other(recipe: Recipe) -> str | None:

@@ -44,7 +44,7 @@ has no Pad of the one and no QuantizeLinear of the other; it knows 4-bit weights
 """
 
 OTHERWISE = {
-    "onnxruntime": "export at 2 bits with --older-runtimes",
+    "onnxruntime": "export with --older-runtimes",
     "ai-edge-litert": "export at 4 bits / with --older-runtimes",
 }
 """What else helps, where the runtime has to stay as it is."""

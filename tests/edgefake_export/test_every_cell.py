@@ -74,6 +74,8 @@ def test_the_file_is_what_it_says(recipe: Recipe, tmp_path: Path) -> None:
     assert read_plan(out).error is None
     if recipe.format == "tflite":
         assert read_plan(out).partitions == 1
+    if recipe.older_runtimes:
+        assert report.needs == {"onnx": "onnxruntime 1.6", "tflite": "ai-edge-litert 1.0"}[recipe.format]
     if recipe.style == "qdq":
         _check_qdq(out, prepared.rounded)
 

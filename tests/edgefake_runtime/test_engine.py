@@ -161,8 +161,7 @@ def test_versions_are_compared_by_number(installed, wanted, older):
 
 def test_a_need_names_version_and_cures():
     assert str(Need("onnxruntime", "1.24", "INT2")) == (
-        "2-bit weights need onnxruntime 1.24 or newer; pip install -U onnxruntime, "
-        "or export at 2 bits with --older-runtimes"
+        "2-bit weights need onnxruntime 1.24 or newer; pip install -U onnxruntime, or export with --older-runtimes"
     )
     assert str(Need("onnxruntime", "1.24", "opset 25")).startswith("opset 25 needs onnxruntime 1.24 or newer")
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .precision import at_least_float32
+
 __all__ = ["ACTIVATION_LEVELS", "EPSILON", "BitLinear", "quantize_activations", "ternarize"]
 
 ACTIVATION_LEVELS = 127.0
@@ -86,7 +88,6 @@ class BitLinear(nn.Linear):
         """
         with torch.autocast(input.device.type, enabled=False):
             weight = _StraightThrough.apply(self.weight.float(), _fake_quantize_weight)  # type: ignore[no-untyped-call]
-            x = input if input.dtype == torch.float64 else input.float()
-            x = _StraightThrough.apply(x, _fake_quantize_activations)  # type: ignore[no-untyped-call]
+            x = _StraightThrough.apply(at_least_float32(input), _fake_quantize_activations)  # type: ignore[no-untyped-call]
             weight = weight.to(x.dtype)
         return F.linear(x, weight, self.bias)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from edgefake_runtime.errors import UsageError
 
 from .head import prediction_head
+from .precision import at_least_float32
 
 __all__ = ["CNN", "CNNConfig"]
 
@@ -198,7 +199,7 @@ class CNN(nn.Module):
 
     def classify(self, features: Tensor) -> Tensor:
         """Logits from the map: (B, N, C) -> (B, classes)."""
-        logits: Tensor = self.head(self.dropout(features.float().mean(dim=1)))
+        logits: Tensor = self.head(self.dropout(at_least_float32(features).mean(dim=1)))
         return logits
 
     def forward(self, image: Tensor) -> Tensor:

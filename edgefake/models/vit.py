@@ -22,6 +22,7 @@ from edgefake_runtime.errors import UsageError
 
 from .bitlinear import BitLinear
 from .head import DEEPFAKE_HEAD, prediction_head
+from .precision import at_least_float32
 
 __all__ = ["DEEPFAKE_HEAD", "RMSNorm", "ViT", "ViTConfig", "sincos_positions"]
 
@@ -100,7 +101,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalize (..., D), in float32 under autocast."""
-        x = x if x.dtype == torch.float64 else x.float()
+        x = at_least_float32(x)
         return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + NORM_EPSILON) * self.weight
 
 

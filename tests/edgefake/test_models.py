@@ -70,6 +70,7 @@ def test_forward_is_the_head_on_the_features(name):
         # grow to hundreds, and float32 rounding with them to 1e-2.
         network, image = network.double(), image.double()
         assert relative(network.features(image[:1]), network.features(image)[:1]) < 1e-9
+        assert network(image).dtype == torch.float64
 
 
 def test_deepfake_head_has_the_thesis_widths():

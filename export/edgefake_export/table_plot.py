@@ -22,8 +22,11 @@ PLACES: dict[tuple[str, str], dict[str, Any]] = {
 }
 """Of the bits beside a dot, in points: files of one width are about as large and as good in every format."""
 
-OLDER: dict[str, Any] = {"xytext": (0, -7), "ha": "center", "va": "top"}
-"""The same of files for older runtimes."""
+OLDER: dict[str, dict[str, Any]] = {
+    "latency_ratio": {"xytext": (0, 7), "ha": "center", "va": "bottom"},
+    "auc": {"xytext": (0, -7), "ha": "center", "va": "top"},
+}
+"""The same of files for older runtimes, by column: they are slower and as good."""
 
 MARKS = {"float": "s", "qat": "*", "absmax": "o", "zeropoint": "^", "gptq": "D"}
 
@@ -119,7 +122,7 @@ def _name_widths(axes: "Axes", rows: Sequence[ExportRow], column: str) -> None:
             dots.setdefault((row.format, row.style, row.bits, row.older), []).append((value, row.bytes))
     for (format, style, bits, older), found in dots.items():
         value, size = max(found)
-        label, place = (f"{bits} older", OLDER) if older == "yes" else (str(bits), PLACES[format, style])
+        label, place = (f"{bits} older", OLDER[column]) if older == "yes" else (str(bits), PLACES[format, style])
         colour = COLOURS[format, style]
         axes.annotate(label, (size, value), textcoords="offset points", fontsize=9, color=colour, **place)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgefake_runtime.errors import UsageError
+from edgefake_runtime.errors import UsageError, printable
 
 from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
@@ -125,7 +125,7 @@ class _Bars:
         self.progress.update(task, rate=f"{speed:.1f} frames/s" if speed else "")
 
     def _begin(self, media: "Picture | Video") -> None:
-        from edgefake_runtime.media import Picture, printable
+        from edgefake_runtime.media import Picture
 
         if self.shown is not None:
             self.progress.remove_task(self.shown[1])
@@ -142,8 +142,6 @@ def _show(results: list["InputResult"], detector: "Detector") -> None:
     if is_terminal(sys.stdout):
         _show_table(results, detector)
         return
-    from edgefake_runtime.media import printable
-
     for result in results:
         score = "-" if result.score is None else f"{result.score:.3f}"
         typer.echo(f"{result.verdict}\t{score}\t{printable(Path(result.path))}")
@@ -153,8 +151,6 @@ def _show_table(results: list["InputResult"], detector: "Detector") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-
-    from edgefake_runtime.media import printable
 
     table = Table("verdict", "P(fake)", "faces", "frames", "seconds", "input")
     for result in results:

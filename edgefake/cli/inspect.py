@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgefake_runtime.errors import printable
+
 from .output import STDOUT, require_writable, write_json
 
 if TYPE_CHECKING:
@@ -61,8 +63,6 @@ def _report(contents: "Contents", plan: "Plan") -> dict[str, Any]:
 
 
 def _show(contents: "Contents", plan: "Plan") -> None:
-    from edgefake_runtime.media import printable
-
     typer.secho(printable(contents.path), bold=True)
     _rows(_file_rows(contents, plan))
     _title("Metadata")

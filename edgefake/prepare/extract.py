@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgefake_runtime.crops import crop_rectangle, resize
 from edgefake_runtime.detector import MIN_DETECTION
-from edgefake_runtime.errors import InputError
-from edgefake_runtime.media import Picture, open_media, printable
+from edgefake_runtime.errors import InputError, printable
+from edgefake_runtime.media import Picture, open_media
 from edgefake_runtime.mtcnn import Face, FaceDetector, default_min_face
 
 from .settings import CropSettings

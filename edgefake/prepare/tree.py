@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from edgefake_runtime.errors import InputError
-from edgefake_runtime.media import MEDIA_SUFFIXES, printable
+from edgefake_runtime.errors import InputError, printable
+from edgefake_runtime.media import MEDIA_SUFFIXES
 
 __all__ = ["Reading", "SourceVideo", "Tree", "list_tree"]
 

@@ -12,8 +12,8 @@ from edgefake_runtime.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from .cells import Recipe, legal_recipes, resolve
-    from .convert import to_onnx
     from .file import Export, export_checkpoint, export_file, prepare_export
+    from .onnx_convert import to_onnx
     from .rounding import round_network
     from .samples import sample_crops
     from .tflite import to_tflite
@@ -50,7 +50,7 @@ _HOMES: dict[str, tuple[str, _Needs]] = {
     "resolve": ("cells", _TORCH),
     "round_network": ("rounding", _TORCH),
     "sample_crops": ("samples", {}),
-    "to_onnx": ("convert", _ONNX),
+    "to_onnx": ("onnx_convert", _ONNX),
     "to_tflite": ("tflite", _TFLITE),
 }
 """Public name -> its module, and the packages that it needs by the extra that brings them."""

@@ -5,7 +5,6 @@ Counted from the file's own bytes, of any such file, edgefake's or not; torch is
 
 import hashlib
 import re
-import stat
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,9 +15,9 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from edgefake_runtime.errors import MissingExtraError, ModelFileError
-from edgefake_runtime.media import printable
+from edgefake_runtime.errors import MissingExtraError, ModelFileError, printable
 from edgefake_runtime.metadata import ModelMetadata
+from edgefake_runtime.model_file import is_tflite, read_model_file
 from edgefake_runtime.needs import OLDEST
 
 __all__ = [
@@ -266,7 +265,7 @@ def read_contents(path: Path | str) -> Contents:
         MissingExtraError: the package that reads the format is not installed.
     """
     path = Path(path)
-    data = _read(path)
+    data = read_model_file(path)
     kind = _format(data)
     try:
         return _count(path, data, kind, _reader(kind).listing(data))
@@ -287,7 +286,7 @@ def read_plan(path: Path | str) -> Plan:
         ModelFileError: missing, empty, or damaged beyond what the runtime takes for a model.
         MissingExtraError: the package that reads the format is not installed.
     """
-    data = _read(Path(path))
+    data = read_model_file(Path(path))
     try:
         plan: Plan = _reader(_format(data)).plan(data)
     except ModelFileError as error:
@@ -295,23 +294,8 @@ def read_plan(path: Path | str) -> Plan:
     return plan
 
 
-def _read(path: Path) -> bytes:
-    try:
-        if stat.S_ISREG(path.stat().st_mode):
-            data = path.read_bytes()
-            got = "an empty one"
-        else:
-            data, got = b"", "a folder" if path.is_dir() else "a device or pipe"
-    except (OSError, ValueError) as error:
-        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        data, got = b"", "no such file" if missing else str(getattr(error, "strerror", None) or error)
-    if not data:
-        raise ModelFileError(f"{printable(path)}: expected a model file, got {got}")
-    return data
-
-
 def _format(data: bytes) -> str:
-    return "TFLite" if data[4:8] == b"TFL3" else "ONNX"
+    return "TFLite" if is_tflite(data) else "ONNX"
 
 
 def _reader(kind: str) -> Any:

@@ -95,7 +95,7 @@ def _written(export: Export, converter: "Converter | None") -> bytes:
     size, recipe = export.metadata.input_size, export.recipe
     example = torch.zeros(2, 3, size, size)
     if recipe.format == "onnx":
-        from .convert import write_onnx
+        from .onnx_convert import write_onnx
 
         model = write_onnx(export.rounded, example=example, recipe=recipe, metadata=export.metadata)
         return bytes(model.SerializeToString(deterministic=True))

@@ -18,8 +18,9 @@ import onnx
 from torch import Tensor, nn
 
 from edgefake_runtime.errors import EdgefakeError, InputError, MissingExtraError, UsageError
+from edgefake_runtime.model_file import is_tflite
 
-from .convert import trace
+from .onnx_convert import trace
 
 __all__ = [
     "LEAST_OPSET",
@@ -56,8 +57,6 @@ print(" and ".join(missing) if missing else "version " + importlib.metadata.vers
 
 MODEL = "model.onnx"
 CONVERTED = Path("converted", "model_float32.tflite")
-
-IDENTIFIER = b"TFL3"
 
 LONGEST_REASON = 300
 
@@ -272,7 +271,7 @@ def convert_onnx2tf(model: onnx.ModelProto, *, python: Path | None = None, timeo
     found, version = _find(python)
     with _scratch() as folder:
         data = _convert(fixed, found, version, folder=folder, timeout_s=timeout_s)
-    if data[4:8] != IDENTIFIER:
+    if not is_tflite(data):
         raise UsageError("expected a TFLite file of onnx2tf, got other bytes; use the default converter")
     return data
 

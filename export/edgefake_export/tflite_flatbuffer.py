@@ -7,10 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefake_runtime.errors import MissingExtraError
+from edgefake_runtime.model_file import TFLITE_MARK
 
 __all__ = ["Model", "load_schema", "parse", "serialize"]
-
-IDENTIFIER = b"TFL3"
 
 ALIGNMENT = 16
 """Of a buffer's bytes in the file: LiteRT reads them where they lie."""
@@ -142,5 +141,5 @@ def serialize(model: Model) -> bytes:
     """Write a file; equal models give equal bytes."""
     total = sum(len(buffer.data) for buffer in model.root.buffers if buffer.data is not None)
     builder = _sharing_builder(total + (1 << 18))
-    builder.Finish(model.root.Pack(builder), IDENTIFIER)
+    builder.Finish(model.root.Pack(builder), TFLITE_MARK)
     return bytes(builder.Output())

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 
 from .crops import normalize
 from .engine import Engine, Port, open_engine
-from .errors import ModelFileError, UsageError
-from .media import printable
+from .errors import ModelFileError, UsageError, printable
 from .metadata import ModelMetadata
+from .model_file import read_model_file
 from .shipped import default_model
 
 __all__ = ["Classifier", "read_metadata", "sha256_of"]
@@ -25,21 +24,6 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _read(path: Path) -> bytes:
-    try:
-        if stat.S_ISREG(path.stat().st_mode):
-            data = path.read_bytes()
-            got = "an empty one"
-        else:
-            data, got = b"", "a folder" if path.is_dir() else "a device or pipe"
-    except (OSError, ValueError) as error:
-        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-        data, got = b"", "no such file" if missing else str(getattr(error, "strerror", None) or error)
-    if not data:
-        raise ModelFileError(f"{printable(path)}: expected a model file, got {got}")
-    return data
 
 
 def _open(path: Path, data: bytes, threads: int | None, widen: bool | None) -> tuple[Engine, ModelMetadata]:
@@ -108,7 +92,7 @@ class Classifier:
         self, path: Path | str | None = None, *, threads: int | None = None, widen: bool | None = None
     ) -> None:
         self.path = default_model() if path is None else Path(path)
-        data = _read(self.path)
+        data = read_model_file(self.path)
         self._engine, self.metadata = _open(self.path, data, threads, widen)
         self.widened = self._engine.widened
         self.sha256 = hashlib.sha256(data).hexdigest()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from .classifier import Classifier, probability
 from .crops import cut_face
-from .errors import InputError, UsageError
-from .media import PICTURE_SUFFIXES, Picture, Problem, Video, discover, open_media, printable
+from .errors import InputError, UsageError, printable
+from .media import PICTURE_SUFFIXES, Picture, Problem, Video, discover, open_media
 from .mtcnn import Face, FaceDetector, default_min_face
 from .results import FaceFrame, InputResult, ModelInfo, Timing
 from .tracks import Tracker

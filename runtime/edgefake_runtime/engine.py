@@ -9,13 +9,11 @@ from numpy.typing import NDArray
 
 from .errors import ModelFileError, UsageError
 from .metadata import METADATA_KEY
+from .model_file import is_tflite
 from .needs import onnx_facts
 from .session import open_session
 
-__all__ = ["Engine", "OnnxEngine", "Port", "is_tflite", "open_engine"]
-
-TFLITE_MARK = b"TFL3"
-"""Bytes 4 to 8 of every TFLite file."""
+__all__ = ["Engine", "OnnxEngine", "Port", "open_engine"]
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,6 @@ def _port(end: Any) -> Port:
     """ONNX Runtime gives a name to a free axis, or None."""
     shape = (size if isinstance(size, int) else None for size in end.shape)
     return Port(end.name, tuple(shape))
-
-
-def is_tflite(data: bytes) -> bool:
-    """Whether these are the bytes of a TFLite file."""
-    return data[4:8] == TFLITE_MARK
 
 
 def open_engine(data: bytes, threads: int | None = None, *, widen: bool | None = None) -> Engine:

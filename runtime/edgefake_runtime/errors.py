@@ -11,6 +11,9 @@ The command line prints any of them as one line and exits with its code. Message
 "expected X, got Y", then the cure.
 """
 
+import os
+from pathlib import Path
+
 __all__ = [
     "CheckFailedError",
     "EdgefakeError",
@@ -18,6 +21,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "UsageError",
+    "printable",
 ]
 
 
@@ -61,3 +65,9 @@ class CheckFailedError(EdgefakeError):
     """A parity check or an accuracy gate did not hold."""
 
     exit_code = 5
+
+
+def printable(path: Path) -> str:
+    r"""Show a path on one line: bytes that are not UTF-8 and control characters become escapes (\xff, \n)."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .containers import PLAYABLE, describe_foreign, explain_unopened, is_container
-from .errors import InputError, UsageError
+from .errors import InputError, UsageError, printable
 from .picture_size import (
     PictureHeader,
     is_whole_jpeg,
@@ -79,12 +79,6 @@ class SampledFrame:
     index: int
     time_s: float
     image: NDArray[np.uint8]
-
-
-def printable(path: Path) -> str:
-    r"""Show a path on one line: bytes that are not UTF-8 and control characters become escapes (\xff, \n)."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _refusal(path: Path, got: str, cure: str, *, expected: str = "a picture or video") -> InputError:

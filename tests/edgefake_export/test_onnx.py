@@ -19,7 +19,7 @@ from edgefake.models.bitlinear import quantize_activations, ternarize
 from edgefake_export import to_onnx
 from edgefake_export.bits import unpack_levels
 from edgefake_export.fold import fold
-from edgefake_export.lower import lower
+from edgefake_export.onnx_lower import lower
 from edgefake_runtime.errors import MissingExtraError, ModelFileError, UsageError
 
 

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgefake_runtime import Classifier, ModelFileError, UsageError, needs
 from edgefake_runtime.classifier import read_metadata
-from edgefake_runtime.engine import OnnxEngine, Port, is_tflite, open_engine
+from edgefake_runtime.engine import OnnxEngine, Port, open_engine
+from edgefake_runtime.model_file import is_tflite
 from edgefake_runtime.needs import Need, OnnxFacts, is_older, onnx_facts, onnx_need
 from edgefake_runtime.session import open_session, saturates
 from edgefake_runtime.shipped import default_model, models_folder

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefake_runtime.errors import InputError, UsageError
-from edgefake_runtime.media import Picture, Video, open_media, printable
+from edgefake_runtime.errors import InputError, UsageError, printable
+from edgefake_runtime.media import Picture, Video, open_media
 
 from .clips import number, write_noise_video, write_picture, write_video
 

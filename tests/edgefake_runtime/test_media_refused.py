@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgefake_runtime.errors import InputError, UsageError
-from edgefake_runtime.media import Problem, discover, open_media, printable
+from edgefake_runtime.errors import InputError, UsageError, printable
+from edgefake_runtime.media import Problem, discover, open_media
 
 from .clips import write_noise_video, write_picture, write_video
 

@@ -16,7 +16,7 @@ from edgefake_runtime import __version__
 from edgefake_runtime.metadata import METADATA_KEY, ModelMetadata
 
 from .bits import pack_levels
-from .older_opset import lower_opset
+from .onnx_older_opset import lower_opset
 from .onnx_ops import DOMAIN, STORED_WEIGHT
 from .silence import quiet_export
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from edgefake.models import BitLinear
 from edgefake_export import to_onnx
-from edgefake_export.older_opset import OLD_OPSET, lower_opset
+from edgefake_export.onnx_older_opset import OLD_OPSET, lower_opset
 
 X = np.random.default_rng(0).standard_normal((2, 3, 4)).astype(np.float32)
 REDUCTIONS = ["L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "SumSquare"]

@@ -10,9 +10,9 @@ from edgefake_runtime.errors import UsageError
 from edgefake_runtime.metadata import ModelMetadata
 
 from .cells import Choices, Recipe, resolve
-from .lower import lower
+from .onnx_lower import lower
 from .onnx_ops import TRANSLATIONS
-from .pack import finish
+from .onnx_pack import finish
 from .rounding import require_finite, round_network
 from .silence import quiet_export
 

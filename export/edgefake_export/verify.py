@@ -1,6 +1,5 @@
 """Run an exported file in its runtime and compare it with torch."""
 
-import copy
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ from edgefake_runtime.verdict import OperatingPoint
 
 from .contents import read_contents
 from .fold import FloatBitLinear
+from .sensitivity import own_distances
 
 __all__ = [
     "FLOAT_TOLERANCE",
@@ -42,17 +42,13 @@ FLOAT_TOLERANCE = 1e-3
 """Largest |logit difference| over torch's rms, where nothing rounds activations: float32 sums in another order."""
 
 ROUNDED_TOLERANCE = 1e-2
-"""The same where layers round their inputs: an activation within float32 rounding of a tie between two of its
-255 levels may go to either, in any two programs, and later layers carry the step on."""
+"""The same where layers round their inputs."""
 
-NUDGE = 1 + 2.0**-22
-"""What inputs are multiplied by, about two float32 roundings, to see how sure torch is of its answer."""
+OWN_FACTOR = 2.0
+"""Where torch itself is less sure (see `sensitivity`), the limits are twice its own distances.
 
-FLOOR_FACTOR = 2.0
-"""Where torch itself is less sure, the limit is twice torch's own distance from float64, or from nudged inputs.
-
-bitvit-tiny on the 1,617 crops of dfdc/val (docs/bench/parity.csv): torch to torch in float64 2.1e-2, the file
-to torch 1.3e-2."""
+They are of eight draws. Of 3,000 times 64 crops, a further draw lay beyond the largest of eight in 8 to 12 %, and
+beyond twice as much in 0.1 % (linvit-tiny at 3 and 6 bits)."""
 
 BATCH = 16
 
@@ -97,6 +93,7 @@ class ExportReport:
         rms: root mean square of torch's logits.
         relative: max_error / rms.
         tolerance: what `relative` may be.
+        mean_tolerance: what mean_error / rms may be.
         agreeing: crops with the same of `real`, `fake` and `uncertain` in file and torch.
         certain: crops whose verdict no error within the tolerance can change.
         disagreeing: of those, the ones with another verdict in the file: none in a file that is kept.
@@ -117,6 +114,7 @@ class ExportReport:
     rms: float
     relative: float
     tolerance: float
+    mean_tolerance: float
     agreeing: int
     certain: int
     disagreeing: int
@@ -149,15 +147,15 @@ def _batches(crops: Pixels, metadata: ModelMetadata) -> Iterator[NDArray[np.floa
         yield normalize(crops[start : start + BATCH], metadata.mean, metadata.std)
 
 
-def run_torch(network: nn.Module, crops: Pixels, metadata: ModelMetadata, *, nudge: float = 1.0) -> Logits:
-    """Logits (n, 2) in evaluation mode, computed in the network's own precision, of inputs times `nudge`."""
+def run_torch(network: nn.Module, crops: Pixels, metadata: ModelMetadata) -> Logits:
+    """Logits (n, 2) in evaluation mode, computed in the network's own precision."""
     training, weight = network.training, next(network.parameters())
     network.eval()
     rows = []
     try:
         with torch.inference_mode():
             for batch in _batches(crops, metadata):
-                rows.append(network(torch.from_numpy(batch).to(weight) * nudge).float().cpu().numpy())
+                rows.append(network(torch.from_numpy(batch).to(weight)).float().cpu().numpy())
     finally:
         network.train(training)
     return np.asarray(np.concatenate(rows), dtype=np.float32)
@@ -187,18 +185,17 @@ def _rounds_activations(module: nn.Module) -> bool:
     return isinstance(module, (BitLinear, FloatBitLinear))
 
 
-def _tolerance(
+def _limits(
     network: nn.Module, expected: Logits, crops: Pixels, metadata: ModelMetadata, *, relative: float
-) -> float:
-    """The limit for `relative`; torch's own floor is measured only where it is needed."""
+) -> tuple[float, float]:
+    """What the largest and the mean error may be, over rms; torch is asked for its own only where it is needed."""
     if not any(_rounds_activations(module) for module in network.modules()):
-        return FLOAT_TOLERANCE
+        return FLOAT_TOLERANCE, FLOAT_TOLERANCE
     if relative <= ROUNDED_TOLERANCE:
-        return ROUNDED_TOLERANCE
-    exact = run_torch(copy.deepcopy(network).double(), crops, metadata)
-    nudged = run_torch(network, crops, metadata, nudge=NUDGE)
-    floor = max(_relative(expected, exact), _relative(expected, nudged))
-    return max(ROUNDED_TOLERANCE, FLOOR_FACTOR * floor)
+        return ROUNDED_TOLERANCE, ROUNDED_TOLERANCE
+    own = own_distances(network, lambda: run_torch(network, crops, metadata)) / (rms_of(expected) or 1.0)
+    largest, mean = float(own.max()), float(own.mean(axis=(1, 2)).max())
+    return max(ROUNDED_TOLERANCE, OWN_FACTOR * largest), max(ROUNDED_TOLERANCE / 10, OWN_FACTOR * mean)
 
 
 def _require_crops(crops: Pixels, size: int) -> None:
@@ -239,7 +236,7 @@ def verify(
     expected, got = run_torch(network, crops, metadata), run_file(path, crops, metadata)
     error = np.abs(expected.astype(np.float64) - got)
     relative, rms = _relative(expected, got), rms_of(expected)
-    tolerance = _tolerance(network, expected, crops, metadata, relative=relative)
+    tolerance, mean_tolerance = _limits(network, expected, crops, metadata, relative=relative)
     same = np.array(verdicts_of(expected, metadata)) == np.array(verdicts_of(got, metadata))
     certain = _certain(expected, tolerance * rms, metadata)
     before = expected if original is None else run_torch(original, crops, metadata)
@@ -256,6 +253,7 @@ def verify(
         rms=rms,
         relative=relative,
         tolerance=tolerance,
+        mean_tolerance=mean_tolerance,
         agreeing=int(same.sum()),
         certain=int(certain.sum()),
         disagreeing=int((certain & ~same).sum()),
@@ -276,6 +274,11 @@ def check(report: ExportReport) -> None:
         raise CheckFailedError(
             f"{where}: expected logits within {report.tolerance:.2g} of torch's rms, "
             f"got {report.relative:.2g}; no file is kept"
+        )
+    if not report.mean_error <= report.mean_tolerance * report.rms:
+        raise CheckFailedError(
+            f"{where}: expected logits within {report.mean_tolerance:.2g} of torch's rms on average, "
+            f"got {report.mean_error / report.rms:.2g}; no file is kept"
         )
     if report.disagreeing:
         raise CheckFailedError(

@@ -1,6 +1,5 @@
 """A checkpoint becomes a file that was run and compared, or no file."""
 
-import copy
 import json
 import math
 import os
@@ -20,8 +19,18 @@ from numpy.typing import NDArray
 from edgefake.checkpoint import Checkpoint
 from edgefake.data.manifest import read_manifest
 from edgefake.models import build
-from edgefake_export import Export, ExportReport, export_file, prepare_export, resolve, sample_crops, verify
+from edgefake_export import (
+    Export,
+    ExportReport,
+    export_file,
+    prepare_export,
+    resolve,
+    sample_crops,
+    sensitivity,
+    verify,
+)
 from edgefake_export import file as export_module
+from edgefake_export.sensitivity import own_distances
 from edgefake_export.verify import Drop, check
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import CheckFailedError, InputError, ModelFileError, UsageError
@@ -157,6 +166,7 @@ def _report(**changes: Any) -> ExportReport:
         "rms": 1.0,
         "relative": 0.009,
         "tolerance": 1e-2,
+        "mean_tolerance": 1e-2,
         "agreeing": 1,
         "certain": 1,
         "disagreeing": 0,
@@ -172,6 +182,7 @@ def _report(**changes: Any) -> ExportReport:
     [
         {"relative": float("nan")},
         {"relative": 0.0101},
+        {"relative": 0.03, "tolerance": 0.04, "mean_error": 0.0101},
         {"disagreeing": 1},
         {"drop": Drop(before=0.9, after=0.88, samples=10, limit=0.01)},
         {"drop": Drop(before=0.9, after=float("nan"), samples=10, limit=0.01)},
@@ -187,18 +198,28 @@ def test_check_accepts(limit: float | None) -> None:
     check(_report(drop=Drop(before=0.9, after=0.88, samples=10, limit=limit)))
 
 
-def test_the_limit_follows_torch_s_own_distance_from_float64() -> None:
+def test_the_limits_follow_torch_s_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     crops, about = sample_crops(32), metadata("bitvit-nano", 2)
     ternary, ordinary = checkpoint("bitvit-nano").network, checkpoint("linvit-nano").network
     expected = verify.run_torch(ternary, crops, about)
-    exact = verify.run_torch(copy.deepcopy(ternary).double(), crops, about)
-    assert 0 < verify._relative(expected, exact) < 1e-2  # float64 does compute something else
-    assert verify._tolerance(ternary, expected, crops, about, relative=0.009) == 1e-2
-    assert verify._tolerance(ternary, expected, crops, about, relative=0.02) == 1e-2
-    moved = expected + np.float32(0.1) * verify.rms_of(expected)  # as if torch were a tenth of the rms off
-    limit = verify._tolerance(ternary, moved, crops, about, relative=0.02)
-    assert limit == pytest.approx(2 * 0.1 * verify.rms_of(expected) / verify.rms_of(moved), rel=0.1)
-    assert verify._tolerance(ordinary, expected, crops, about, relative=0.02) == 1e-3
+
+    def distances() -> NDArray[np.float64]:
+        return own_distances(ternary, lambda: verify.run_torch(ternary, crops, about)) / verify.rms_of(expected)
+
+    own = distances()
+    assert own.shape == (8, len(crops), 2)
+    assert 0 < own.max() < 1e-2 / 2  # float32 rounding does flip a level
+    assert np.array_equal(own, distances())
+    assert np.array_equal(expected, verify.run_torch(ternary, crops, about))  # nothing is left behind
+    assert verify._limits(ternary, expected, crops, about, relative=0.009) == (1e-2, 1e-2)
+    mean = max(1e-3, 2 * own.mean(axis=(1, 2)).max())
+    assert verify._limits(ternary, expected, crops, about, relative=0.02) == pytest.approx((1e-2, mean))
+    monkeypatch.setattr(sensitivity, "ULP", 2.0**-10)  # as if torch were less sure
+    own = distances()
+    limits = verify._limits(ternary, expected, crops, about, relative=0.02)
+    assert limits == pytest.approx((2 * own.max(), 2 * own.mean(axis=(1, 2)).max()))
+    assert limits[0] > 2e-2
+    assert verify._limits(ordinary, expected, crops, about, relative=0.02) == (1e-3, 1e-3)
 
 
 def test_verdicts_are_the_runtime_s() -> None:

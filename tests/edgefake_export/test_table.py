@@ -164,7 +164,8 @@ written_before = export_module._written
 
 def test_a_file_that_fails_has_a_row_and_the_others_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     checkpoint = untrained("bitvit-nano")
-    plan = plan_table(checkpoint.network, lambda r: r.format == "onnx" and r.style == "integer" and r.bits in (8, 4))
+    legal = plan_table(checkpoint.network, lambda r: r.format == "onnx" and r.style == "integer" and r.bits in (8, 4))
+    plan = [recipe for recipe in legal if not recipe.older_runtimes]
     monkeypatch.setattr(export_module, "_written", damage)
     found = {file.recipe: file for file in write_files(open_subject(checkpoint), plan, tmp_path)}
     files = [found[recipe] for recipe in plan]

@@ -16,7 +16,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from edgefake_runtime import __version__
-from edgefake_runtime.errors import InputError, ModelFileError, UsageError
+from edgefake_runtime.errors import InputError, ModelFileError, UsageError, first_line
 
 from .models import BitLinear, Network, build
 from .models.bitlinear import ternarize
@@ -139,7 +139,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ModelFileError(f"{folder}: expected a checkpoint folder with {CONFIG} and {WEIGHTS}") from error
+        raise ModelFileError(f"{folder}: expected a checkpoint folder with {CONFIG} and {WEIGHTS}, got none") from error
+    except NotADirectoryError as error:
+        raise ModelFileError(f"{folder}: expected a checkpoint folder, got a file") from error
     except (OSError, ValueError) as error:
         raise ModelFileError(f"{folder / CONFIG}: expected JSON, got: {error}") from error
     known = isinstance(config, dict) and {"format", "model", "architecture"} <= config.keys()
@@ -152,8 +154,8 @@ def _build(config: Mapping[str, Any], folder: Path) -> Network:
     sizes = config["architecture"]
     try:
         return build(config["model"], **{key: _tuples(value) for key, value in sizes.items()})
-    except (UsageError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise ModelFileError(f"{folder / CONFIG}: expected a known architecture, got: {error}") from error
+    except (UsageError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
+        raise ModelFileError(f"{folder / CONFIG}: expected a known architecture, got: {first_line(error)}") from error
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
@@ -169,7 +171,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         compact = config["format"] == "compact"
         network.load_state_dict(_expand(tensors, network) if compact else tensors)
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+        reason = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]  # torch names the tensor in the second
         raise ModelFileError(f"{folder / WEIGHTS}: expected the weights of {config['model']}, got: {reason}") from error
     return Checkpoint(
         network=network.eval(),

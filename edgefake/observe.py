@@ -54,12 +54,13 @@ def _watched(network: nn.Module, watchers: Mapping[str, Watcher]) -> Iterator[No
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode for a while."""
-    training = network.training
+    training = {module: module.training for module in network.modules()}
     network.eval()
     try:
         yield
     finally:
-        network.train(training)
+        for module, mode in training.items():
+            module.training = mode
 
 
 class _Counter:

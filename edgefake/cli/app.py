@@ -1,6 +1,11 @@
 """The application: its commands, and errors as one line with an exit code."""
 
 import errno
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -24,10 +29,41 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
 
 
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], bool]]:
+    """Yields what says whether Ctrl-C has come."""
+    come: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        come.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield lambda: bool(come)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 class _Commands(TyperGroup):
     """Turns what commands raise on purpose into one line on standard error and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        with _interruptions() as interrupted:
+            try:
+                return self._invoke(ctx)
+            except typer.Exit:
+                raise
+            except Exception as error:
+                if not interrupted():  # an import that Ctrl-C breaks off raises anything
+                    raise
+                raise self._interrupted() from error
+
+    def _invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except EdgefakeError as error:
@@ -38,8 +74,12 @@ class _Commands(TyperGroup):
             place = f"{error.filename}: " if error.filename else ""
             raise self._stop(f"{place}{error.strerror or error}", InputError.exit_code) from error
         except KeyboardInterrupt as error:
-            typer.echo("interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from error
+            raise self._interrupted() from error
+
+    @staticmethod
+    def _interrupted() -> typer.Exit:
+        typer.echo("interrupted", err=True)
+        return typer.Exit(INTERRUPTED)
 
     @staticmethod
     def _stop(message: str, code: int) -> typer.Exit:

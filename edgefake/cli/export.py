@@ -2,16 +2,17 @@
 
 import json as json_text
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgefake_runtime.errors import UsageError
+from edgefake_runtime.errors import UsageError, printable
 from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
 
 from .extras import require
-from .output import STDOUT, progress_bar, require_writable, write_json
+from .output import STDOUT, progress_bar, require_writable, unwinding, write_json
 
 if TYPE_CHECKING:
     from edgefake.checkpoint import Checkpoint
@@ -100,8 +101,10 @@ def export(
     _require(kind, converter, blame=blame)
     from edgefake.checkpoint import load_checkpoint
     from edgefake_export import resolve
+    from edgefake_export.file import require_place
 
-    loaded = load_checkpoint(_folder(checkpoint))
+    folder = _folder(checkpoint)
+    loaded = load_checkpoint(folder)
     recipe = resolve(
         loaded.network,
         format=kind,
@@ -114,11 +117,17 @@ def export(
         older_runtimes=older_runtimes,
     )
     target = output or Path(_file_name(loaded, recipe))
-    if os.path.lexists(target) and not force:
-        raise UsageError(f"{target}: expected a new file, got an existing one; --force replaces it")
-    labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
-    export = _prepare(loaded, recipe, calibration or data)
-    report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
+    for place in [target, *(_blamed(target) if blame else ())]:
+        if os.path.lexists(place) and not force:
+            got = "a folder" if place.is_dir() else "an existing one; --force replaces it"
+            raise UsageError(f"{place}: expected a new file, got {got}")
+    if json is not None and json.absolute() in (target.absolute(), folder.absolute() / "config.json"):
+        raise UsageError(f"--json: expected a file of its own, got {json}, which is the model's or the checkpoint's")
+    require_place(target)
+    with unwinding():
+        labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
+        export = _prepare(loaded, recipe, calibration or data)
+        report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
     if json is not None:
         write_json(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
     if json != STDOUT:
@@ -130,6 +139,8 @@ def export(
 def _format(format: str | None, output: Path | None) -> str:
     ending = output.suffix.removeprefix(".").lower() if output is not None else ""
     known = ending if ending in ("onnx", "tflite") else None
+    if output is not None and known is None:
+        raise UsageError(f"--output: expected a name that ends with .onnx or .tflite, got {printable(output)}")
     if format is not None and known is not None and format != known:
         raise UsageError(
             f"--output: expected a name that ends with .{format}, got {output}; leave --format out or rename"
@@ -161,11 +172,26 @@ def _folder(checkpoint: str | None) -> Path:
 
 def _file_name(checkpoint: "Checkpoint", recipe: "Recipe") -> str:
     """Such as linvit-tiny-gptq-4bit.onnx: what tells it from the other files of the checkpoint, and its ending."""
-    name = Path(str(checkpoint.metadata.get("name", checkpoint.model))).name
+    from edgefake_export import resolve
+
+    called = str(checkpoint.metadata.get("name") or checkpoint.model)
+    name = re.sub(r"[^\w.+-]+", "-", called).strip("-.") or checkpoint.model
     how = "" if recipe.method in ("qat", "float") else f"-{recipe.method}"
+    usual = resolve(checkpoint.network, format=recipe.format, bits=recipe.bits, method=_named(recipe))
+    per = "" if recipe.per == usual.per else f"-{recipe.per}"
+    other = "" if recipe.other == usual.other else f"-other{recipe.other}"
     style = "-qdq" if recipe.style == "qdq" else ""
     older = "-older" if recipe.older_runtimes else ""
-    return f"{name}{how}-{recipe.bits}bit{style}{older}.{recipe.format}"
+    return f"{name}{how}{per}-{recipe.bits}bit{other}{style}{older}.{recipe.format}"
+
+
+def _named(recipe: "Recipe") -> str | None:
+    return None if recipe.method == "float" else recipe.method
+
+
+def _blamed(target: Path) -> tuple[Path, Path]:
+    """The files of --blame."""
+    return target.with_name(f"{target.name}.blame.csv"), target.with_name(f"{target.name}.blame.png")
 
 
 def _labelled(
@@ -271,7 +297,7 @@ def _blame(export: "Export", target: Path, labelled: "LabelledCrops | None", *, 
         return
     if not quiet:
         typer.echo(blame_table(rows))
-    table, picture = target.with_name(f"{target.name}.blame.csv"), target.with_name(f"{target.name}.blame.png")
+    table, picture = _blamed(target)
     table.write_text(blame_csv(rows), encoding="utf-8")
     plot_blame(rows, title=f"{target.name}: error that each layer adds").savefig(picture, dpi=120)
     typer.echo(f"edgefake: wrote {table}, {picture}", err=True)

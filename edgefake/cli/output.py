@@ -2,9 +2,12 @@
 
 import logging
 import os
+import signal
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,7 +18,7 @@ from edgefake_runtime.errors import InputError, UsageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["STDOUT", "is_terminal", "progress_bar", "require_writable", "show_warnings", "write_json"]
+__all__ = ["STDOUT", "is_terminal", "progress_bar", "require_writable", "show_warnings", "unwinding", "write_json"]
 
 STDOUT = Path("-")
 """The file name that stands for standard output."""
@@ -132,3 +135,13 @@ def show_warnings() -> None:
     logger = logging.getLogger("edgefake_runtime")
     logger.handlers = [handler]
     logger.propagate = False
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Take a termination (`kill`, `timeout`) for Ctrl-C: unfinished files must go, some are gigabytes."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

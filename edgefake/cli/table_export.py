@@ -1,6 +1,5 @@
 """`edgefake table export`: every file that a checkpoint can become, measured side by side."""
 
-import signal
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,7 @@ from edgefake_runtime.errors import CheckFailedError, UsageError
 
 from .export import _folder
 from .extras import require
-from .output import progress_bar
+from .output import progress_bar, unwinding
 from .table_output import Force, Limit, Out, Split, dataset_name, print_table, require_place, write_files
 
 if TYPE_CHECKING:
@@ -102,13 +101,16 @@ def export(
     no file is kept. The 32-bit ONNX file is always among them. One that fails its check has a row that says so, and
     the exit code is 5 then.
     """
+    from edgefake_runtime.session import check_threads
+
     _require(formats, plot=out is not None)
     require_place(out, force=force)
+    check_threads(threads)
     inputs = _Inputs(data, split, limit, calibration or data, rounds, threads)
     calibrated = inputs.calibration is not None
     entrants = _entrants(checkpoints or [], untrained or [], _wanted(formats, bits, methods), calibrated=calibrated)
     found = _Findings()
-    with _unwinding():
+    with unwinding():
         for entrant in entrants:
             _measure(entrant, inputs, found)
     title = _title(entrants)
@@ -178,16 +180,6 @@ def _entrants(
         cure = "name a manifest with --calibration" if any(each.left_out for each in found) else "widen the filters"
         raise UsageError(f"--formats, --bits, --methods: expected files that can be written, got none; {cure}")
     return found
-
-
-@contextmanager
-def _unwinding() -> Iterator[None]:
-    """Take a termination (`kill`, `timeout`) for Ctrl-C: the files must go, they may take gigabytes."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _measure(entrant: _Entrant, inputs: _Inputs, found: _Findings) -> None:

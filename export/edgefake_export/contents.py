@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from edgefake_runtime.errors import MissingExtraError, ModelFileError, printable
+from edgefake_runtime.errors import MissingExtraError, ModelFileError, first_line, printable
 from edgefake_runtime.metadata import ModelMetadata
 from edgefake_runtime.model_file import is_tflite, read_model_file
 from edgefake_runtime.needs import OLDEST
@@ -32,7 +32,6 @@ __all__ = [
     "Port",
     "Stored",
     "bits_of",
-    "first_line",
     "read_contents",
     "read_plan",
 ]
@@ -250,11 +249,6 @@ def bits_of(type_name: str) -> int | None:
     named = {"FLOAT": 32, "DOUBLE": 64, "BOOL": 8}
     digits = re.search(r"\d+", type_name)
     return int(digits[0]) if digits else named.get(type_name)
-
-
-def first_line(error: Exception) -> str:
-    """A runtime's reason, short."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def read_contents(path: Path | str) -> Contents:

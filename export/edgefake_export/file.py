@@ -1,7 +1,7 @@
 """Checkpoints -> files that were run and compared before they took their place."""
 
 import contextlib
-import os
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from edgefake.artefact import model_metadata
 from edgefake.checkpoint import Checkpoint
-from edgefake_runtime.errors import InputError, UsageError
+from edgefake_runtime.errors import InputError, UsageError, printable
 from edgefake_runtime.metadata import ModelMetadata
 
 from .cells import Choices, Recipe, resolve
@@ -52,20 +52,43 @@ class Export:
 @contextlib.contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
     """A new file beside `out` that takes its place when all went well, and is deleted otherwise."""
-    out = out.resolve()  # a link stays, what it leads to is replaced
-    part = out.with_name(f".edgefake-{os.getpid()}{out.suffix}")
-    try:
-        if out.exists() and not out.is_file():
+    with _writing(out):
+        place = out.resolve()  # a link stays, what it leads to is replaced
+        part = place.with_name(f".edgefake-{secrets.token_hex(8)}{place.suffix}")
+        if place.exists() and not place.is_file():
             raise FileExistsError(0, "a folder, device or pipe")
-        part.touch()
+        part.touch(exist_ok=False)
+    try:
         yield part
-        part.replace(out)
-    except OSError as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{out}: expected a place to write to, got: {reason}") from error
+        with _writing(out):
+            part.replace(place)
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    """Say it in one line when the file cannot be written."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links; a name that none can have
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{printable(out)}: expected a place to write to, got: {reason}") from error
+
+
+def require_place(out: Path) -> None:
+    """Refuse a file that cannot be written, before the work.
+
+    Raises:
+        InputError: it cannot.
+    """
+    with _writing(out), contextlib.suppress(_Tried), _replacing(out):
+        raise _Tried
+
+
+class _Tried(Exception):
+    """A file could have been written."""
 
 
 def prepare_export(
@@ -128,7 +151,9 @@ def export_file(
     """
     start = time.monotonic()
     with _replacing(out) as part:
-        part.write_bytes(_written(export, converter))
+        data = _written(export, converter)
+        with _writing(out):
+            part.write_bytes(data)
         report = verify(export.rounded, part, metadata=export.metadata, crops=crops, original=export.original)
         drop = None if measure is None else measure(export.original, part)
         report = replace(report, path=out, drop=drop)

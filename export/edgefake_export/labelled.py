@@ -15,6 +15,7 @@ from edgefake.data.crop_rule import centre_share, read_crop_rule
 from edgefake.data.manifest import LABELS, Sample, read_manifest
 from edgefake.data.pictures import View, read_crop
 from edgefake.metrics import auc
+from edgefake.observe import evaluating
 from edgefake_runtime.engine import open_engine
 from edgefake_runtime.errors import InputError
 from edgefake_runtime.metadata import ModelMetadata
@@ -99,7 +100,7 @@ class LabelledCrops:
         for start in range(0, len(self.samples), BATCH):
             part = self.samples[start : start + BATCH]
             batch = self.look.to_input([self._see(sample) for sample in part])
-            with torch.inference_mode():
+            with evaluating(network), torch.inference_mode():
                 found = network(batch.to(next(network.parameters()).device)).double().cpu().numpy()
             for logits, column in ((found, margins[0]), (engine.run(batch.numpy()).astype(np.float64), margins[1])):
                 column.append(logits[:, 1] - logits[:, 0])

@@ -247,7 +247,7 @@ def _convert(model: onnx.ModelProto, python: Path, version: str, *, folder: Path
 
 
 def convert_onnx2tf(model: onnx.ModelProto, *, python: Path | None = None, timeout_s: float = TIMEOUT_S) -> bytes:
-    """Convert a float graph with onnx2tf; nothing is fetched, and no file is left but what is returned.
+    """Convert a float graph with onnx2tf; no file is left but what is returned.
 
     Linear layers become FULLY_CONNECTED, their weights (out, in) bit for bit those of the graph. One that multiplies
     (in, out) is transposed. Inputs keep their order of axes.

@@ -11,11 +11,11 @@ import onnx
 import onnxruntime
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TensorProto, ValueInfoProto
 
-from edgefake_runtime.errors import ModelFileError
+from edgefake_runtime.errors import ModelFileError, first_line
 from edgefake_runtime.metadata import METADATA_KEY
 from edgefake_runtime.quiet import quiet
 
-from .contents import Constant, Listing, Plan, Port, bits_of, first_line
+from .contents import Constant, Listing, Plan, Port, bits_of
 
 __all__ = ["listing", "plan"]
 
@@ -112,23 +112,26 @@ def _tensors(graph: GraphProto | FunctionProto) -> Iterator[tuple[TensorProto, t
         for name in node.input:
             users[name].append(node)
 
-    def readers(name: str, passes: int = LONGEST_PASS) -> Iterator[str]:
+    def readers(name: str, seen: set[str], passes: int = LONGEST_PASS) -> Iterator[str]:
+        if name in seen:
+            return
+        seen.add(name)
         for node in users[name]:
             on = name == node.input[0] or "Quantize" in node.op_type  # a shape belongs to Reshape itself
             if passes and on and node.op_type in PASSING:
-                yield from readers(node.output[0], passes - 1)
+                yield from readers(node.output[0], seen, passes - 1)
             else:
                 yield node.name
 
     if isinstance(graph, GraphProto):
         for tensor in graph.initializer:
-            yield tensor, tuple(readers(tensor.name))
+            yield tensor, tuple(readers(tensor.name, set()))
         for sparse in graph.sparse_initializer:
-            yield sparse.values, tuple(readers(sparse.values.name))
+            yield sparse.values, tuple(readers(sparse.values.name, set()))
             yield sparse.indices, ()
     for node in graph.node:
         for tensor in _attributes(node):
-            yield tensor, tuple(name for output in node.output for name in readers(output))
+            yield tensor, tuple(name for output in node.output for name in readers(output, set()))
 
 
 def _attributes(node: NodeProto) -> Iterator[TensorProto]:

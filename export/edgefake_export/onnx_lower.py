@@ -4,7 +4,6 @@ import copy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from edgefake.models import BitLinear
 from edgefake.quantized import Activations, QuantizedLayer, StoredWeight
@@ -89,8 +88,8 @@ class StoredConv(_Stored):
         like = self.convolution
         assert isinstance(like, nn.Conv2d)
         weight = self.weight(axis=0, dequantize=self.activations.method == "static")
-        x = _rounded(x, self.activations)
-        return F.conv2d(x, weight, self.bias, like.stride, like.padding, like.dilation, like.groups)
+        convolved: Tensor = like._conv_forward(_rounded(x, self.activations), weight, self.bias)
+        return convolved
 
 
 def _rounded(x: Tensor, activations: Activations) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edgefake.quantized import QuantizedLayer
+
 __all__ = ["own_distances"]
 
 DRAWS = 8
@@ -57,7 +59,7 @@ def _moving(network: nn.Module, generator: torch.Generator) -> Iterator[None]:
     def after(layer: nn.Module, inputs: object, output: object) -> object:
         return moved(output)
 
-    layers = [module for module in network.modules() if next(module.children(), None) is None]
+    layers = list(_layers(network))
     hooks = [layer.register_forward_pre_hook(before) for layer in layers]
     hooks += [layer.register_forward_hook(after) for layer in layers]
     try:
@@ -65,3 +67,12 @@ def _moving(network: nn.Module, generator: torch.Generator) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def _layers(network: nn.Module) -> Iterator[nn.Module]:
+    """What has no layers inside; one that rounds its input is a layer with its rounding."""
+    children = () if isinstance(network, QuantizedLayer) else tuple(network.children())
+    if not children:
+        yield network
+    for child in children:
+        yield from _layers(child)

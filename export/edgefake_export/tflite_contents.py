@@ -7,11 +7,11 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
-from edgefake_runtime.errors import ModelFileError
+from edgefake_runtime.errors import ModelFileError, first_line
 from edgefake_runtime.metadata import METADATA_KEY
 from edgefake_runtime.quiet import quiet
 
-from .contents import Constant, Listing, Plan, Port, bits_of, first_line
+from .contents import Constant, Listing, Plan, Port, bits_of
 
 __all__ = ["listing", "plan"]
 

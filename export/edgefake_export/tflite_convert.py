@@ -5,7 +5,9 @@ import io
 import logging
 import os
 import random
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -15,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edgefake_runtime.errors import MissingExtraError, UsageError
+from edgefake_runtime.errors import MissingExtraError, UsageError, first_line
 
 __all__ = ["litert"]
 
@@ -86,11 +88,30 @@ def _same_numbers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """Ctrl-C comes when this is over: what is imported here catches it half way, and forgets it."""
+    main = threading.current_thread() is threading.main_thread()
+    stops = [number for number in (signal.SIGINT, signal.SIGTERM) if main and callable(signal.getsignal(number))]
+    come: list[int] = []
+    before = {number: signal.signal(number, lambda number, frame: come.append(number)) for number in stops}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if come:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
 def _wide_jax() -> Iterator[None]:
     """litert-torch turns 64-bit numbers on for all of jax when it is imported; others may not want them."""
     jax = sys.modules.get("jax")
     before = bool(jax.config.jax_enable_x64) if jax else False
-    config: Any = import_module("jax").config
+    try:
+        config: Any = import_module("jax").config
+    except ImportError as error:
+        raise MissingExtraError("jax", "tflite") from error
     config.update(WIDE, True)
     try:
         yield
@@ -112,14 +133,14 @@ def litert(module: nn.Module, example: Tensor) -> bytes:
         MissingExtraError: litert-torch is not installed.
         UsageError: an operator that it cannot translate.
     """
-    with _silent(), _unlogged(), _same_environment(), _same_numbers():
+    with _silent(), _unlogged(), _same_environment(), _same_numbers(), _wide_jax():
         try:
-            converter = import_module(PACKAGE)
+            with _whole():
+                converter = import_module(PACKAGE)
         except ImportError as error:
             raise MissingExtraError(PACKAGE, "tflite") from error
-        with _wide_jax():
-            try:
-                return bytes(converter.convert(module, (example,)).model_content())
-            except Exception as error:  # whatever its hundred thousand lines raise
-                lines = str(error).strip().splitlines() or [type(error).__name__]
-                raise UsageError(f"expected a network that litert-torch can translate, got: {lines[0]}") from error
+        try:
+            return bytes(converter.convert(module, (example,)).model_content())
+        except Exception as error:  # whatever its hundred thousand lines raise
+            reason = first_line(error)
+            raise UsageError(f"expected a network that litert-torch can translate, got: {reason}") from error

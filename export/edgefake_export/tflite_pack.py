@@ -79,14 +79,14 @@ def _weights(model: Model) -> dict[int, Floats]:
 
 def _find(marked: Marked, weights: dict[int, Floats]) -> list[_Found]:
     """Where a marker is: in several places if the converter wrote it more than once."""
-    found = []
+    places: dict[int, _Found] = {}
     for weight, axis in _layouts(marked.marker.numpy()):
         for index, constant in weights.items():
             factor = _factor(constant, weight, axis)
             if factor is not None:
-                found.append(_Found(index, axis, factor))
-    unchanged = [place for place in found if np.allclose(place.factor, 1)]
-    found = unchanged or found  # one number an output is a multiple of any other constant
+                places.setdefault(index, _Found(index, axis, factor))  # a 1x1 kernel of one channel fits both layouts
+    unchanged = [place for place in places.values() if np.allclose(place.factor, 1)]
+    found = unchanged or list(places.values())  # one number an output is a multiple of any other constant
     if not found:
         raise UsageError(
             f"{marked.name}: expected a converter that keeps the layer's weight, got a file without it; "

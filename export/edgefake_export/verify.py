@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from edgefake.models import BitLinear
+from edgefake.observe import evaluating
 from edgefake.quantized import QuantizedLayer
 from edgefake_runtime.classifier import probability
 from edgefake_runtime.crops import normalize
 from edgefake_runtime.engine import open_engine
-from edgefake_runtime.errors import CheckFailedError, UsageError
+from edgefake_runtime.errors import CheckFailedError, ModelFileError, UsageError
 from edgefake_runtime.metadata import ModelMetadata
 from edgefake_runtime.results import Verdict
 from edgefake_runtime.verdict import OperatingPoint
@@ -43,6 +44,12 @@ FLOAT_TOLERANCE = 1e-3
 
 ROUNDED_TOLERANCE = 1e-2
 """The same where layers round their inputs."""
+
+MEAN_TOLERANCE = 1e-3
+"""The mean |logit difference| there, over torch's rms."""
+
+MOST, MOST_MEAN = 0.5, 0.03
+"""The limits however unsure torch is: beyond them nothing could be told from a wrong file."""
 
 OWN_FACTOR = 2.0
 """Where torch itself is less sure (see `sensitivity`), the limits are twice its own distances.
@@ -149,15 +156,10 @@ def _batches(crops: Pixels, metadata: ModelMetadata) -> Iterator[NDArray[np.floa
 
 def run_torch(network: nn.Module, crops: Pixels, metadata: ModelMetadata) -> Logits:
     """Logits (n, 2) in evaluation mode, computed in the network's own precision."""
-    training, weight = network.training, next(network.parameters())
-    network.eval()
-    rows = []
-    try:
-        with torch.inference_mode():
-            for batch in _batches(crops, metadata):
-                rows.append(network(torch.from_numpy(batch).to(weight)).float().cpu().numpy())
-    finally:
-        network.train(training)
+    weight = next(network.parameters())
+    with evaluating(network), torch.inference_mode():
+        batches = (torch.from_numpy(batch).to(weight) for batch in _batches(crops, metadata))
+        rows = [network(batch).float().cpu().numpy() for batch in batches]
     return np.asarray(np.concatenate(rows), dtype=np.float32)
 
 
@@ -186,16 +188,19 @@ def _rounds_activations(module: nn.Module) -> bool:
 
 
 def _limits(
-    network: nn.Module, expected: Logits, crops: Pixels, metadata: ModelMetadata, *, relative: float
+    network: nn.Module, expected: Logits, crops: Pixels, metadata: ModelMetadata, *, relative: float, mean: float
 ) -> tuple[float, float]:
     """What the largest and the mean error may be, over rms; torch is asked for its own only where it is needed."""
     if not any(_rounds_activations(module) for module in network.modules()):
         return FLOAT_TOLERANCE, FLOAT_TOLERANCE
-    if relative <= ROUNDED_TOLERANCE:
-        return ROUNDED_TOLERANCE, ROUNDED_TOLERANCE
+    if relative <= ROUNDED_TOLERANCE and mean <= MEAN_TOLERANCE:
+        return ROUNDED_TOLERANCE, MEAN_TOLERANCE
     own = own_distances(network, lambda: run_torch(network, crops, metadata)) / (rms_of(expected) or 1.0)
-    largest, mean = float(own.max()), float(own.mean(axis=(1, 2)).max())
-    return max(ROUNDED_TOLERANCE, OWN_FACTOR * largest), max(ROUNDED_TOLERANCE / 10, OWN_FACTOR * mean)
+    largest, average = float(own.max()), float(own.mean(axis=(1, 2)).max())
+    return (
+        min(max(ROUNDED_TOLERANCE, OWN_FACTOR * largest), MOST),
+        min(max(MEAN_TOLERANCE, OWN_FACTOR * average), MOST_MEAN),
+    )
 
 
 def _require_crops(crops: Pixels, size: int) -> None:
@@ -230,13 +235,18 @@ def verify(
 
     Raises:
         UsageError: crops of another size or none.
+        ModelFileError: the network's own logits are not finite.
     """
     _require_crops(crops, metadata.input_size)
     start = time.monotonic()
     expected, got = run_torch(network, crops, metadata), run_file(path, crops, metadata)
+    if not np.isfinite(expected).all():
+        raise ModelFileError("expected finite logits from the checkpoint, got NaN or infinite ones; train it again")
     error = np.abs(expected.astype(np.float64) - got)
     relative, rms = _relative(expected, got), rms_of(expected)
-    tolerance, mean_tolerance = _limits(network, expected, crops, metadata, relative=relative)
+    tolerance, mean_tolerance = _limits(
+        network, expected, crops, metadata, relative=relative, mean=float(error.mean()) / (rms or 1.0)
+    )
     same = np.array(verdicts_of(expected, metadata)) == np.array(verdicts_of(got, metadata))
     certain = _certain(expected, tolerance * rms, metadata)
     before = expected if original is None else run_torch(original, crops, metadata)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .crops import normalize
 from .engine import Engine, Port, open_engine
-from .errors import ModelFileError, UsageError, printable
+from .errors import ModelFileError, UsageError, first_line, printable
 from .metadata import ModelMetadata
 from .model_file import read_model_file
 from .shipped import default_model
@@ -123,8 +123,8 @@ class Classifier:
         try:
             logits = self._engine.run(batch)
         except Exception as error:  # The runtimes raise a dozen types without a common base.
-            reason = str(error).splitlines()[0][:200]
-            raise ModelFileError(f"{printable(self.path)}: expected a model that runs, got: {reason}") from error
+            got = first_line(error)
+            raise ModelFileError(f"{printable(self.path)}: expected a model that runs, got: {got}") from error
         if logits.shape != (len(batch), 2):
             raise ModelFileError(
                 f"{printable(self.path)}: expected two logits a crop, got {logits.shape}; export it again"

@@ -21,6 +21,7 @@ __all__ = [
     "MissingExtraError",
     "ModelFileError",
     "UsageError",
+    "first_line",
     "printable",
 ]
 
@@ -71,3 +72,8 @@ def printable(path: Path) -> str:
     r"""Show a path on one line: bytes that are not UTF-8 and control characters become escapes (\xff, \n)."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def first_line(error: BaseException) -> str:
+    """What somebody else's error says, short: its first line, or its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

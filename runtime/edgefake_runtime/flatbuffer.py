@@ -6,7 +6,7 @@ fields that it has. Numbers lie in the table itself; text, vectors and other tab
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 __all__ = ["MOST_NUMBERS", "DamagedError", "Table"]
@@ -16,6 +16,9 @@ MOST_TABLES = 1 << 16
 
 MOST_NUMBERS = 1 << 12
 """In one vector: of axes, or of an operator's inputs."""
+
+READINGS = 64
+"""How often what a file says may be read: few places are named twice, unless a small file is to look large."""
 
 HEADER = 4
 """Bytes at the start of a vtable that say how long it and its table are, and those of a vector's length."""
@@ -36,6 +39,23 @@ def _number(data: bytes, kind: str, at: int) -> int:
     return int(form.unpack_from(data, at)[0])
 
 
+@dataclass
+class Budget:
+    """Bytes of lists and text that may still be read from a file."""
+
+    left: int
+
+    def spend(self, count: int) -> None:
+        """Take some of them.
+
+        Raises:
+            DamagedError: not as many are left.
+        """
+        self.left -= count
+        if self.left < 0:
+            raise DamagedError("lists that share their places")
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of a flatbuffer, read where it lies.
@@ -43,15 +63,22 @@ class Table:
     Attributes:
         data: the whole file.
         at: where in it the table begins.
+        budget: of the file.
     """
 
     data: bytes
     at: int
+    budget: Budget = field(repr=False, compare=False)
 
     @classmethod
     def root(cls, data: bytes) -> Self:
         """The table that a file begins with."""
-        return cls(data, _number(data, "I", 0))
+        return cls(data, _number(data, "I", 0), Budget(READINGS * len(data)))
+
+    def table(self, field: int) -> "Table | None":
+        """The table in a field; None without one."""
+        place = self.target(field)
+        return None if place is None else Table(self.data, place, self.budget)
 
     def place(self, field: int) -> int | None:
         """Where the field with this number lies in the file; None where the table leaves it out.
@@ -91,11 +118,13 @@ class Table:
         start, length = self.span(field, 4)
         if length > MOST_NUMBERS:
             raise DamagedError(f"a list of {length} numbers")
+        self.budget.spend(4 * length)
         return struct.unpack_from(f"<{length}i", self.data, start)
 
     def text(self, field: int) -> str:
         """A string; empty without one."""
         start, length = self.span(field)
+        self.budget.spend(length)
         try:
             return self.data[start : start + length].decode()
         except UnicodeDecodeError as error:
@@ -106,5 +135,6 @@ class Table:
         start, length = self.span(field, 4)
         if length > MOST_TABLES:
             raise DamagedError(f"a list of {length} tables")
+        self.budget.spend(4 * length)
         places = range(start, start + 4 * length, 4)
-        return [Table(self.data, place + _number(self.data, "I", place)) for place in places]
+        return [Table(self.data, place + _number(self.data, "I", place), self.budget) for place in places]

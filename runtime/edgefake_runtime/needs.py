@@ -145,12 +145,12 @@ def onnx_facts(data: bytes) -> OnnxFacts | None:
     """What decides who reads an ONNX file; None when the bytes are no such file, or a damaged one."""
     ir_version, opset, types, graphs = 0, 0, set(), 0
     try:
-        for number, value, stop in _fields(data, 0, len(data)):
-            if number == IR_VERSION:
+        for number, kind, value, stop in _fields(data, 0, len(data)):
+            if (number, kind) == (IR_VERSION, VARINT):
                 ir_version = value
-            elif number == OPSET:
+            elif (number, kind) == (OPSET, BYTES):
                 opset = max(opset, _opset(data, value, stop))
-            elif number == GRAPH:
+            elif (number, kind) == (GRAPH, BYTES):
                 graphs += 1
                 types |= set(_types(data, value, stop))
     except ValueError:
@@ -160,20 +160,21 @@ def onnx_facts(data: bytes) -> OnnxFacts | None:
 
 def _opset(data: bytes, start: int, stop: int) -> int:
     """Version of the standard operators' set; 0 for another domain's."""
-    fields = {number: (value, end) for number, value, end in _fields(data, start, stop)}
-    domain = slice(*fields.get(DOMAIN, (0, 0)))
-    return fields.get(OPSET_VERSION, (0, 0))[0] if data[domain] in (b"", b"ai.onnx") else 0
+    fields = {(number, kind): (value, end) for number, kind, value, end in _fields(data, start, stop)}
+    domain = slice(*fields.get((DOMAIN, BYTES), (0, 0)))
+    return fields.get((OPSET_VERSION, VARINT), (0, 0))[0] if data[domain] in (b"", b"ai.onnx") else 0
 
 
 def _types(data: bytes, start: int, stop: int) -> Iterator[str]:
-    for number, value, end in _fields(data, start, stop):
-        if number == INITIALIZER:
-            kinds = (kind for field, kind, _ in _fields(data, value, end) if field == DATA_TYPE)
-            yield from (ONNX_TYPES[kind] for kind in kinds if kind in ONNX_TYPES)
+    for number, kind, value, end in _fields(data, start, stop):
+        if (number, kind) == (INITIALIZER, BYTES):
+            entries = _fields(data, value, end)
+            found = (entry for number, kind, entry, _ in entries if (number, kind) == (DATA_TYPE, VARINT))
+            yield from (ONNX_TYPES[entry] for entry in found if entry in ONNX_TYPES)
 
 
-def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Number, value and end of each field of a message; the value of text and of messages is where they begin."""
+def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
+    """Number, kind, value and end of each field of a message; the value of text and of messages is where they begin."""
     while start < stop:
         tag, start = _varint(data, start, stop)
         kind, value = tag & 7, start
@@ -188,7 +189,7 @@ def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]
             raise ValueError(f"a field of kind {kind}")
         if start > stop or tag < 8:
             raise ValueError("a field beyond its message")
-        yield tag >> 3, value, start
+        yield tag >> 3, kind, value, start
 
 
 def _varint(data: bytes, at: int, stop: int) -> tuple[int, int]:

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 import onnxruntime
 
-from .errors import ModelFileError, UsageError
+from .errors import ModelFileError, UsageError, first_line
 from .needs import OnnxFacts, is_older, onnx_facts, onnx_need
 from .quiet import quiet
 
@@ -56,7 +56,7 @@ def open_session(model: bytes, threads: int | None) -> onnxruntime.InferenceSess
     try:
         return _load(model, options)
     except Exception as error:  # ONNX Runtime raises a dozen types without a common base.
-        reason = _reason(facts) or str(error).splitlines()[0][:200]
+        reason = _reason(facts) or first_line(error)
         raise ModelFileError(f"onnxruntime {onnxruntime.__version__} cannot run it: {reason}") from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .engine import Engine
-from .errors import MissingExtraError, ModelFileError, UsageError
+from .errors import MissingExtraError, ModelFileError, UsageError, first_line
 from .needs import OLDEST, Need, installed_version, is_older
 from .quiet import quiet
 from .session import check_threads
@@ -104,7 +104,7 @@ class TfliteEngine(Engine):
             raise
         except Exception as error:  # LiteRT raises whatever its C++ raises.
             installed = installed_version(PACKAGE) or ""
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200] + "; export it again"
+            reason = f"{first_line(error)}; export it again"
             narrow = file.narrow - (len(file.packed) if wide else 0)
             if narrow and installed and is_older(installed, NARROW.version):
                 reason = f"{NARROW}, or let them run widened" if file.packed and not wide else str(NARROW)

@@ -149,9 +149,11 @@ def _narrow(
     readers = Counter(operator.inputs[1] for operator in linear)
     holders = Counter(tensor.buffer for each in (graph, *others) for tensor in each.tensors)
     alone = (n for n in sorted(readers) if readers[n] == users[n] and holders[graph.tensors[n].buffer] == 1)
-    weights = (_weight(graph.tensors[n], buffers) for n in alone)
+    weights = [weight for n in alone if (weight := _weight(graph.tensors[n], buffers)) is not None]
+    if len({weight.start for weight in weights}) < len(weights):
+        raise DamagedError("weights that share their bytes")
     versions = {operator.version_place for operator in linear if operator.version > WIDE_VERSION}
-    return tuple(w for w in weights if w), tuple(sorted(place for place in versions if place is not None))
+    return tuple(weights), tuple(sorted(place for place in versions if place is not None))
 
 
 def _is_narrow(operator: Operator, graph: Graph) -> bool:

@@ -215,10 +215,9 @@ def _tensor(table: Table) -> Tensor:
 def _scales(tensor: Table) -> tuple[int, int]:
     """How many there are, and the axis that they belong to."""
     quantization, scale, axis = 4, 2, 6
-    place = tensor.target(quantization)
-    if place is None:
+    table = tensor.table(quantization)
+    if table is None:
         return 0, 0
-    table = Table(tensor.data, place)
     return table.span(scale, 4)[1], table.number(axis)
 
 

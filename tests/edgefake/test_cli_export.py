@@ -3,8 +3,11 @@
 import contextlib
 import csv
 import json
+import signal
 import subprocess
 import sys
+import time
+from functools import partial
 
 import cv2
 import numpy as np
@@ -59,6 +62,48 @@ def place(tmp_path_factory):
     with (folder / "crops" / "one.csv").open("w", newline="") as file:
         csv.writer(file).writerows([("file", "label", "split"), ("0.png", "real", "train")])
     return folder
+
+
+def test_files_in_the_way_are_refused_before_the_work(place, tmp_path):
+    (tmp_path / "m.onnx.blame.csv").write_text("precious")
+    (tmp_path / "folder.onnx").mkdir()
+    config = place / "bitvit" / "config.json"
+    for arguments, code, reason in [
+        (("-o", "m.onnx", "--blame"), 2, "expected a new file, got an existing one; --force replaces it"),
+        (("-o", "folder.onnx"), 2, "expected a new file, got a folder"),
+        (("-o", "no/m.onnx"), 3, "expected a place to write to, got: No such file or directory"),
+        (("-o", "m.pth"), 2, "expected a name that ends with .onnx or .tflite, got m.pth"),
+        (("-o", "m.onnx", "--json", "m.onnx"), 2, "expected a file of its own"),
+        (("-o", "m.onnx", "--json", config), 2, "expected a file of its own"),
+    ]:
+        line = refusal(edgefake("export", place / "bitvit", *arguments, folder=tmp_path), code)
+        assert reason in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.onnx", "m.onnx.blame.csv"]
+    assert (tmp_path / "m.onnx.blame.csv").read_text() == "precious"
+
+
+def test_the_name_says_what_is_not_usual(place, tmp_path):
+    options = ("--bits", "8", "--method", "absmax", "--per", "channel", "--other", "16", "--format", "onnx")
+    assert edgefake("export", place / "linvit", *options, folder=tmp_path).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["linvit-nano-absmax-channel-8bit-other16.onnx"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.6, 3, 5])
+def test_an_interrupted_export_leaves_nothing(stop, seconds, tmp_path):
+    command = [sys.executable, "-m", "edgefake", "export", "--format", "tflite", "-o", str(tmp_path / "m.tflite")]
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs of a background shell ignore it
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=listening)
+    time.sleep(seconds)
+    assert running.poll() is None
+    running.send_signal(stop)
+    out, err = running.communicate(timeout=60)
+    early = stop == signal.SIGTERM and seconds < 1  # nothing of the command runs yet: the system ends the process
+    assert running.returncode == (-stop if running.returncode < 0 and early else 130), err.decode()
+    assert out == b""
+    if running.returncode == 130:
+        assert err.decode().strip() == "interrupted"
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])

@@ -125,3 +125,27 @@ def test_what_is_refused_from_python(write):
         network[2].weight[0, 0] = float("nan")
     with pytest.raises(ModelFileError, match=r"2\.weight: expected finite weights"):
         write(network, example=torch.zeros(1, 20), bits=2)
+
+
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_a_convolution_keeps_how_it_pads(mode):
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 8, 3, padding=1, padding_mode=mode), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 2)
+    network = nn.Sequential(*layers).eval()
+    images = torch.randn(3, 3, 6, 6)
+    model = to_onnx(network, example=images, bits=8)
+    with torch.no_grad():
+        expected = round_network(network, resolve(network, bits=8))(images).numpy()
+    got = open_engine(model.SerializeToString(), 1).run(images.numpy())
+    np.testing.assert_allclose(got, expected, atol=1e-2 * np.sqrt(np.square(expected).mean()))
+
+
+def test_a_convolution_of_one_weight_is_found_once():
+    """It looks the same as an ordinary one and as one by channels."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)).eval()
+    image = torch.randn(1, 1, 8, 8)
+    data = to_tflite(network, example=image, bits=8)
+    with torch.no_grad():
+        expected = round_network(network, resolve(network, format="tflite", bits=8))(image).numpy()
+    np.testing.assert_allclose(open_engine(data, 1).run(image.numpy()), expected, atol=1e-2)

@@ -4,6 +4,7 @@ import json
 import logging
 import math
 import re
+import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from edgefake_runtime import Classifier, ModelFileError, UsageError, tflite_graph
 from edgefake_runtime.crops import normalize
 from edgefake_runtime.engine import Port
+from edgefake_runtime.flatbuffer import DamagedError, Table
 from edgefake_runtime.tflite_engine import TfliteEngine
 from edgefake_runtime.tflite_file import read_tflite, widen
 
@@ -468,3 +470,17 @@ def test_without_litert_the_extra_is_named_and_a_damaged_file_is_damaged(file, t
     done = edgefake("detect", SAMPLES / "real.mp4", "--model", tmp_path / "cut.tflite", before=without)
     assert done.returncode == 3
     assert "damaged" in done.stderr
+
+
+def test_a_small_file_cannot_look_large():
+    """A thousand tables in one place, with a list of a thousand numbers: 8 kB that would become a million numbers."""
+    count = 1000
+    vtable = struct.pack("<HHHxx", 6, 8, 4)
+    child = 20 + 4 + 4 * count
+    places = [child - (24 + 4 * n) for n in range(count)]
+    root = struct.pack(f"<iII{count}I", 8, 4, count, *places)
+    data = struct.pack("<I", 12) + vtable + root + struct.pack(f"<iII{count}i", child - 4, 4, count, *range(count))
+    tables = Table.root(data).tables(0)
+    assert (len(tables), tables[-1].numbers(0)) == (count, tuple(range(count)))
+    with pytest.raises(DamagedError, match="share their places"):
+        [table.numbers(0) for table in tables]

@@ -1,10 +1,12 @@
 """The application: its commands, and errors as one line with an exit code."""
 
 import errno
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Annotated, Any
 
@@ -27,6 +29,12 @@ __all__ = ["app", "main"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+
+def _give_up_output() -> None:
+    """What standard output still holds goes nowhere: Python would fail on it once more when it ends."""
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextmanager
@@ -71,6 +79,8 @@ class _Commands(TyperGroup):
         except OSError as error:  # a full disk, a closed or full standard output
             if error.errno == errno.EPIPE:
                 raise
+            if error.errno == errno.ENOSPC:
+                _give_up_output()
             place = f"{error.filename}: " if error.filename else ""
             raise self._stop(f"{place}{error.strerror or error}", InputError.exit_code) from error
         except KeyboardInterrupt as error:

@@ -89,11 +89,12 @@ def test_models_side_by_side_and_what_cannot_be_calibrated(place):
     assert done.stdout.startswith("**bitvit-nano: untrained weights, sizes, errors and latency alone.**\n\n| model |")
     _, *rows = cells(done.stdout)
     names = ["bitvit-nano", "bitvit-nano (untrained)"]
-    assert [(row[0], row[5]) for row in rows] == [(name, bits) for name in names for bits in ("32", "4")]
+    files = [("32", "no"), ("4", "no"), ("4", "yes")]
+    assert [(row[0], row[5], row[7]) for row in rows] == [(name, *file) for name in names for file in files]
     assert {row[14] for row in rows} == {"-"}
     assert "Left out, as they calibrate (gptq, qdq): 2; name" in done.stdout
     assert "Compared on the 16 faces that ship; no AUC" in done.stdout
-    trained, fresh = (int(row[9].replace(",", "")) for row in (rows[1], rows[3]))
+    trained, fresh = (int(row[9].replace(",", "")) for row in (rows[1], rows[4]))
     assert abs(trained - fresh) < 100  # the names in their metadata
 
 
@@ -101,7 +102,8 @@ def test_checkpoints_of_one_name_are_told_apart(place, tmp_path):
     detector(tmp_path / "other", "linvit-nano", seed=1)
     done = edgefake("linvit", tmp_path / "other", "--bits", "32", "--formats", "onnx", "--rounds", "1", folder=place)
     assert done.exit_code == 0, done.stderr
-    assert [row[0] for row in cells(done.stdout)[1:]] == ["linvit-nano (linvit)", f"linvit-nano ({tmp_path / 'other'})"]
+    names = ["linvit-nano (linvit)", f"linvit-nano ({tmp_path / 'other'})"]
+    assert list(dict.fromkeys(row[0] for row in cells(done.stdout)[1:])) == names
 
 
 @pytest.mark.parametrize(
@@ -129,7 +131,7 @@ def test_errors_are_a_line_and_an_exit_code(arguments, code, message, place):
 
 
 def test_a_file_that_fails_does_not_end_the_table(place, monkeypatch):
-    """The 4-bit file holds the 32-bit one's logits: unlike its own by what rounding the weights does."""
+    """The 4-bit files hold the 32-bit one's logits: unlike its own by what rounding the weights does."""
     kept = []
     write = export_module._written
 
@@ -141,9 +143,9 @@ def test_a_file_that_fails_does_not_end_the_table(place, monkeypatch):
     arguments = ("linvit", "--bits", "4", "--methods", "zeropoint", "--formats", "onnx", "--rounds", "1")
     done = edgefake(*arguments, "--out", "failed", folder=place)
     assert done.exit_code == 5
-    assert [row[8] for row in cells(done.stdout)[1:]] == ["ok", "failed", "failed"]
+    assert [row[8] for row in cells(done.stdout)[1:]] == ["ok", *["failed"] * 4]
     assert "Failed: linvit-nano, onnx integer zeropoint channel 4 bits: " in done.stdout
-    assert done.stderr.splitlines()[-1].startswith("edgefake: expected 3 files that pass their checks, got 2 that do")
+    assert done.stderr.splitlines()[-1].startswith("edgefake: expected 5 files that pass their checks, got 4 that do")
     assert (place / "failed" / "table.md").read_text() == done.stdout
 
 

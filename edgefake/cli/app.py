@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
@@ -33,7 +34,7 @@ INTERRUPTED = 130
 
 def _give_up_output() -> None:
     """What standard output still holds goes nowhere: Python would fail on it once more when it ends."""
-    with suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+    with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 

@@ -18,9 +18,6 @@ COMMANDS = [
 PYTHON = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-pytestmark = pytest.mark.xdist_group("readme")  # its commands use what those before them wrote
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with what the README speaks of: the samples, videos, and face crops with a manifest."""

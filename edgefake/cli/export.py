@@ -25,6 +25,7 @@ __all__ = ["export"]
 CONVERTERS = ("litert-torch", "onnx2tf")
 
 
+@unwinding()
 def export(
     checkpoint: Annotated[
         str | None,
@@ -124,10 +125,9 @@ def export(
     if json is not None and json.absolute() in (target.absolute(), folder.absolute() / "config.json"):
         raise UsageError(f"--json: expected a file of its own, got {json}, which is the model's or the checkpoint's")
     require_place(target)
-    with unwinding():
-        labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
-        export = _prepare(loaded, recipe, calibration or data)
-        report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
+    labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
+    export = _prepare(loaded, recipe, calibration or data)
+    report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
     if json is not None:
         write_json(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
     if json != STDOUT:

@@ -6,9 +6,12 @@ import signal
 import stat
 import sys
 import tempfile
+import threading
+from _thread import interrupt_main
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -22,6 +25,9 @@ __all__ = ["STDOUT", "is_terminal", "progress_bar", "require_writable", "show_wa
 
 STDOUT = Path("-")
 """The file name that stands for standard output."""
+
+AGAIN_S = 2.0
+"""After how long an interruption comes again."""
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -139,9 +145,29 @@ def show_warnings() -> None:
 
 @contextmanager
 def unwinding() -> Iterator[None]:
-    """Take a termination (`kill`, `timeout`) for Ctrl-C: unfinished files must go, some are gigabytes."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Ctrl-C and a termination (`kill`, `timeout`) end what runs inside, and unfinished files go.
+
+    Both come again until this is over: some of what is imported here catches the first one half way, and forgets it.
+    """
+    earlier = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    answer, timers = earlier[signal.SIGINT], list[threading.Timer]()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        timer = threading.Timer(AGAIN_S, interrupt_main, (number,))
+        timer.daemon = True
+        timers.append(timer)
+        timer.start()
+        if callable(answer):
+            answer(number, frame)
+        raise KeyboardInterrupt
+
+    for number in earlier:
+        if number != signal.SIGINT or callable(answer):  # who ignores Ctrl-C goes on doing so
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for timer in timers:
+            timer.cancel()
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

@@ -62,6 +62,7 @@ class _Findings:
     crops: str = ""
 
 
+@unwinding()
 def export(
     checkpoints: Annotated[
         list[str] | None,
@@ -110,9 +111,8 @@ def export(
     calibrated = inputs.calibration is not None
     entrants = _entrants(checkpoints or [], untrained or [], _wanted(formats, bits, methods), calibrated=calibrated)
     found = _Findings()
-    with unwinding():
-        for entrant in entrants:
-            _measure(entrant, inputs, found)
+    for entrant in entrants:
+        _measure(entrant, inputs, found)
     title = _title(entrants)
     text = print_table(found.rows, _notes(entrants, inputs, found), title=f"**{title}.**" if title else "")
     if out is not None:

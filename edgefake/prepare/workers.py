@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -71,6 +72,7 @@ class _Worker:
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
     """Ctrl-C waits; what is started inside never sees it, so that the parent alone answers."""
+    resource_tracker.ensure_running()  # it lets Ctrl-C through when it starts, as it would with the first process
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

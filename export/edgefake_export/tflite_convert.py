@@ -5,9 +5,7 @@ import io
 import logging
 import os
 import random
-import signal
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from importlib import import_module
@@ -88,22 +86,6 @@ def _same_numbers() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _whole() -> Iterator[None]:
-    """Ctrl-C comes when this is over: what is imported here catches it half way, and forgets it."""
-    main = threading.current_thread() is threading.main_thread()
-    stops = [number for number in (signal.SIGINT, signal.SIGTERM) if main and callable(signal.getsignal(number))]
-    come: list[int] = []
-    before = {number: signal.signal(number, lambda number, frame: come.append(number)) for number in stops}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if come:
-        raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
 def _wide_jax() -> Iterator[None]:
     """litert-torch turns 64-bit numbers on for all of jax when it is imported; others may not want them."""
     jax = sys.modules.get("jax")
@@ -135,8 +117,7 @@ def litert(module: nn.Module, example: Tensor) -> bytes:
     """
     with _silent(), _unlogged(), _same_environment(), _same_numbers(), _wide_jax():
         try:
-            with _whole():
-                converter = import_module(PACKAGE)
+            converter = import_module(PACKAGE)
         except ImportError as error:
             raise MissingExtraError(PACKAGE, "tflite") from error
         try:

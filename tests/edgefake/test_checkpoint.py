@@ -167,3 +167,15 @@ def test_damage_is_named(tmp_path):
     (tmp_path / "c" / "config.json").write_text("{")
     with pytest.raises(ModelFileError, match="expected JSON"):
         load_checkpoint(tmp_path / "c")
+
+
+def test_a_file_and_impossible_sizes_are_no_checkpoint(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ModelFileError, match="expected a checkpoint folder, got a file"):
+        load_checkpoint(tmp_path / "file")
+    save_checkpoint(Checkpoint(build("linvit-nano"), "linvit-nano"), tmp_path / "huge")
+    config = json.loads((tmp_path / "huge" / "config.json").read_text())
+    config["architecture"]["dim"] = 10_000_000
+    (tmp_path / "huge" / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelFileError, match="expected a known architecture, got"):
+        load_checkpoint(tmp_path / "huge")

@@ -113,6 +113,7 @@ def test_checkpoints_of_one_name_are_told_apart(place, tmp_path):
         (("animals",), 3, "expected a detector of real and fake"),
         (("linvit", "--formats", "onnx,tf"), 2, "--formats: expected onnx or tflite, with commas; got tf"),
         (("linvit", "--bits", "5"), 2, "--bits: expected 32, 16, 8, 6, 4, 3 or 2, with commas; got 5"),
+        (("linvit", "--threads", "2000"), 2, "threads: expected 1 to 1024, got 2000"),
         (("linvit", "--methods", ""), 2, "--methods: expected float, qat"),
         (("linvit", "--methods", "qat"), 2, "files that can be written, got none; widen the filters"),
         (("linvit", "--methods", "gptq"), 2, "got none; name a manifest with --calibration"),

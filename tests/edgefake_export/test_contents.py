@@ -345,3 +345,13 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
         assert f"MissingExtraError: this needs {package}" in done.stderr.splitlines()[-1]
         assert f"edgefake[{extra}]" in done.stderr
+
+
+def test_operators_in_a_circle_end(tmp_path):
+    """Each of n that read what all of them write was followed n^5 times."""
+    nodes = [onnx.helper.make_node("Identity", ["w"], ["w"]) for _ in range(100)]
+    weight = onnx.numpy_helper.from_array(np.zeros(4, np.float32), "w")
+    graph = onnx.helper.make_graph(nodes, "circle", [], [], [weight])
+    path = tmp_path / "circle.onnx"
+    path.write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    assert read_contents(path).operators == {"Identity": 100}

@@ -297,6 +297,15 @@ def test_nothing_is_printed_and_nothing_stays_changed(capfd: pytest.CaptureFixtu
     assert capfd.readouterr() == ("before\nafter\n", "")
 
 
+def test_jax_keeps_its_numbers_when_litert_torch_is_first_imported() -> None:
+    probe = (
+        "import jax, torch; from edgefake_export.tflite_convert import litert; "
+        "litert(torch.nn.Flatten().eval(), torch.zeros(1, 3, 2, 2)); print(jax.config.jax_enable_x64)"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False", done.stderr
+
+
 class Complex(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         return torch.linalg.svd(image[0, 0])[1]

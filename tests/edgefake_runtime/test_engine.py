@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgefake_runtime import Classifier, ModelFileError, UsageError, needs
 from edgefake_runtime.classifier import read_metadata
 from edgefake_runtime.engine import OnnxEngine, Port, open_engine
+from edgefake_runtime.errors import first_line
 from edgefake_runtime.model_file import is_tflite
 from edgefake_runtime.needs import Need, OnnxFacts, is_older, onnx_facts, onnx_need
 from edgefake_runtime.session import open_session, saturates
@@ -219,3 +220,8 @@ def test_the_exact_kernels_are_asked_for_where_products_saturate_and_weights_are
     assert asked((models_folder() / "mtcnn" / "pnet.onnx").read_bytes()) is None  # float32
     monkeypatch.setattr("edgefake_runtime.session.saturates", lambda: False)
     assert asked(product(weight_of(-127, 128))) is None
+
+
+def test_an_error_without_words_is_named_by_its_type():
+    assert first_line(MemoryError()) == "MemoryError"
+    assert first_line(ValueError(" one\ntwo")) == "one"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -28,8 +28,8 @@ from .train import finetune, pretrain, train
 
 __all__ = ["app", "main"]
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C: 128 + SIGINT, as shells have it."""
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def _give_up_output() -> None:
@@ -129,4 +129,25 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit: 0 done, 2 usage, 3 input, 4 missing extra, 5 failed check, 130 Ctrl-C."""
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave_at_once()
+        raise
+
+
+def _leave_at_once() -> NoReturn:
+    """End an interrupted process, whose files are gone and whose message is printed, without Python's own end.
+
+    Packages that were interrupted half way through their import crash there, and `python -m` dies of SIGINT when a
+    KeyboardInterrupt has left the code of any `exec`, such as the one that makes a dataclass, caught or not.
+    """
+    import multiprocessing
+
+    for child in multiprocessing.active_children():
+        child.terminate()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):  # closed, or its reader gone
+            stream.flush()
+    os._exit(INTERRUPTED)

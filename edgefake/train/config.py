@@ -62,6 +62,7 @@ class TrainConfig:
     out: Path = _setting(Path(), "folder for checkpoints, metrics and curves")
     model: str = _setting("", "named configuration, such as bitvit-tiny")
     init: Path | None = _setting(None, "checkpoint whose weights to start from")
+    image_size: int = _setting(0, "side of the input in pixels, such as 112 first and then --init; 0 for the model's")
     epochs: int = _setting(10, "passes over the train split")
     batch: int = _setting(64, "images an optimizer step, over all processes")
     accumulate: int = _setting(1, "parts in which a process computes its share of a batch")
@@ -121,7 +122,7 @@ class TrainConfig:
             _expect(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("weight_decay", "warmup_epochs", "t_max", "clip", "randaugment", "mixup", "cutmix"):
             _expect(0 <= getattr(self, name) < float("inf"), name, "0 or more", getattr(self, name))
-        for name in ("workers", "save_every", "seed"):
+        for name in ("workers", "save_every", "seed", "image_size"):
             _expect(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         _expect(0 < self.lr < float("inf"), "lr", "more than 0", self.lr)
         _expect(0 < self.temperature < float("inf"), "temperature", "more than 0", self.temperature)

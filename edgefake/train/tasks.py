@@ -131,6 +131,8 @@ def _network(config: TrainConfig, classes: int) -> tuple[Network, str]:
     changes: dict[str, Any] = {"classes": classes}
     if config.dropout is not None:
         changes["dropout"] = config.dropout
+    if config.image_size:
+        changes["image_size"] = config.image_size
     if config.teacher and "hard" in config.distill_forms:
         changes["distillation"] = True
     if config.recipe == "finetune":

@@ -159,6 +159,20 @@ def test_finetuning_needs_a_pretrained_network(manifest, pretrained, tmp_path):
         train(settings(manifest, tmp_path, "finetune", init=pretrained, model="linvit-nano"))
 
 
+def test_a_small_input_first_then_the_models_own(manifest, tmp_path):
+    """Weights know no size: positions are a formula, and the file says which size the weights saw last."""
+    train(settings(manifest, tmp_path / "small", epochs=1, model="linvit-nano", image_size=16))
+    small = load_checkpoint(tmp_path / "small" / "last")
+    assert model_metadata(small, bits=32).input_size == small.network.config.image_size == 16
+    assert small.network.features(torch.zeros(1, 3, 16, 16)).shape[1] == 4
+    init = tmp_path / "small" / "last"
+    task = make_task(settings(manifest, tmp_path / "large", model="bitvit-nano", init=init))
+    assert task.network.config.image_size == 32
+    assert all(torch.equal(value, task.network.state_dict()[key]) for key, value in small.network.state_dict().items())
+    with pytest.raises(UsageError, match="divides the image size, got 8, 20"):
+        make_task(settings(manifest, tmp_path / "odd", image_size=20))
+
+
 def test_a_frozen_cnn_keeps_its_batch_statistics(manifest, tmp_path):
     train(settings(manifest, tmp_path / "a", model="cnn-nano", epochs=1))
     before = load_checkpoint(tmp_path / "a" / "last").network.state_dict()

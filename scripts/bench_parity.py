@@ -18,7 +18,8 @@ from edgefake.checkpoint import load_checkpoint
 from edgefake.data.manifest import read_manifest
 from edgefake.data.pictures import read_crop
 from edgefake_export import resolve, round_network
-from edgefake_export.verify import rms_of, run_file, run_torch, verdicts_of
+from edgefake_export.reference import rms_of, run_torch
+from edgefake_export.verify import run_file, verdicts_of
 from edgefake_runtime import Classifier
 from edgefake_runtime.crops import resize
 from edgefake_runtime.shipped import default_model

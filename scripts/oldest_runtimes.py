@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefake_export import sample_crops
-from edgefake_export.verify import rms_of
+from edgefake_export.reference import rms_of
 from edgefake_runtime import Classifier
 from edgefake_runtime.crops import normalize
 

@@ -15,6 +15,7 @@ from edgefake.data.manifest import read_manifest
 from edgefake.data.pictures import read_crop
 from edgefake.evaluate import evaluate_crops
 from edgefake_export import resolve, round_network, sample_crops
+from edgefake_export.reference import Reference
 from edgefake_export.verify import verify
 from edgefake_runtime import Classifier
 from edgefake_runtime.classifier import sha256_of
@@ -86,7 +87,7 @@ def test_logits_and_verdicts_are_torchs_on_real_crops(data_folder):
     checkpoint, metadata = load_checkpoint(FOLDER), Classifier().metadata
     crops = np.stack([resize(read_crop(sample), metadata.input_size) for sample in samples[:: len(samples) // 64][:64]])
     rounded = round_network(checkpoint.network, resolve(checkpoint.network, bits=2))
-    report = verify(rounded, default_model(), metadata=metadata, crops=crops, original=checkpoint.network)
+    report = verify(Reference(rounded, crops, metadata), default_model())
     assert report.samples == 64
     assert report.relative <= report.tolerance  # 1e-2; 0.85e-2 was measured
     assert report.disagreeing == 0

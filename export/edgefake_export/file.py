@@ -19,6 +19,7 @@ from edgefake_runtime.errors import InputError, UsageError, printable
 from edgefake_runtime.metadata import ModelMetadata
 
 from .cells import Choices, Recipe, resolve
+from .reference import Reference
 from .rounding import require_finite, round_network
 from .samples import sample_crops
 from .verify import Drop, ExportReport, check, verify
@@ -47,6 +48,10 @@ class Export:
     rounded: nn.Module
     recipe: Recipe
     metadata: ModelMetadata
+
+    def reference(self, crops: NDArray[np.uint8]) -> Reference:
+        """What the file is compared with, on crops (n, S, S, 3)."""
+        return Reference(self.rounded, crops, self.metadata, Reference(self.original, crops, self.metadata))
 
 
 @contextlib.contextmanager
@@ -92,7 +97,12 @@ class _Tried(Exception):
 
 
 def prepare_export(
-    checkpoint: Checkpoint, recipe: Recipe, *, metadata: ModelMetadata, calibration: Tensor | None = None
+    checkpoint: Checkpoint,
+    recipe: Recipe,
+    *,
+    metadata: ModelMetadata,
+    calibration: Tensor | None = None,
+    encoder: nn.Module | None = None,
 ) -> Export:
     """Round a checkpoint's weights as the recipe says.
 
@@ -101,6 +111,7 @@ def prepare_export(
         recipe: of the file (see `resolve`).
         metadata: of the file; its `bits` must be the recipe's.
         calibration: (n, 3, S, S) inputs, for GPTQ and static activations.
+        encoder: the network with its encoder rounded already (see `round_encoder`).
 
     Raises:
         UsageError: metadata for other bits, or no calibration where it is needed.
@@ -110,7 +121,8 @@ def prepare_export(
         raise UsageError(f"expected metadata for {recipe.bits} bits, got {metadata.bits}")
     network = checkpoint.network
     require_finite(network)
-    return Export(network, round_network(network, recipe, calibration=calibration), recipe, metadata)
+    rounded = round_network(network, recipe, calibration=calibration, encoder=encoder)
+    return Export(network, rounded, recipe, metadata)
 
 
 def _written(export: Export, converter: "Converter | None") -> bytes:
@@ -149,12 +161,24 @@ def export_file(
         InputError: `out` cannot be written.
         CheckFailedError: the file does not compute what torch computes, or costs too much; no new file is left.
     """
+    return export_compared(export, out, reference=export.reference(crops), measure=measure, converter=converter)
+
+
+def export_compared(
+    export: Export,
+    out: Path,
+    *,
+    reference: Reference,
+    measure: Measure | None = None,
+    converter: "Converter | None" = None,
+) -> ExportReport:
+    """`export_file` for several files of the same weights, which share what torch says of the crops."""
     start = time.monotonic()
     with _replacing(out) as part:
         data = _written(export, converter)
         with _writing(out):
             part.write_bytes(data)
-        report = verify(export.rounded, part, metadata=export.metadata, crops=crops, original=export.original)
+        report = verify(reference, part)
         drop = None if measure is None else measure(export.original, part)
         report = replace(report, path=out, drop=drop)
         check(report)

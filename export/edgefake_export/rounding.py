@@ -18,7 +18,7 @@ from edgefake_runtime.errors import ModelFileError, UsageError
 from .cells import Recipe
 from .fold import FloatBitLinear, children_of, fold
 
-__all__ = ["Parts", "parts_of", "require_finite", "round_network"]
+__all__ = ["Parts", "parts_of", "require_finite", "round_encoder", "round_network"]
 
 Weighted = nn.Linear | nn.Conv2d
 
@@ -151,18 +151,10 @@ def _require_pictures(recipe: Recipe, calibration: Tensor | None) -> Tensor:
 
 
 @torch.no_grad()
-def round_network(module: nn.Module, recipe: Recipe, *, calibration: Tensor | None = None) -> nn.Module:
-    """A copy on the CPU, in evaluation mode, that computes what the file of this recipe will compute.
+def round_encoder(module: nn.Module, recipe: Recipe, *, calibration: Tensor | None = None) -> nn.Module:
+    """The first step of `round_network`, which GPTQ makes the long one: the encoder's weights alone.
 
-    BitLinear layers stay where their products are exact; every other layer below 16 bits is a `QuantizedLayer`.
-
-    Args:
-        module: the network; left as it is.
-        recipe: how it is exported.
-        calibration: (n, ...) inputs for GPTQ and static activations.
-
-    Raises:
-        UsageError: a recipe that calibrates without pictures, or with too few.
+    Recipes with the same method, bits, `per` and `other` share it.
     """
     holder = nn.Sequential(copy.deepcopy(module).cpu().float().eval())
     parts = parts_of(holder[0])
@@ -173,9 +165,32 @@ def round_network(module: nn.Module, recipe: Recipe, *, calibration: Tensor | No
         _round(holder, parts.encoder, bits=recipe.bits, per=recipe.per, **kinds)
     elif recipe.method == "gptq":
         images = _require_pictures(recipe, calibration)
-        holder[0] = quantize_gptq(holder[0], parts.encoder, images, bits=recipe.bits, per=recipe.per)
+        return quantize_gptq(holder[0], parts.encoder, images, bits=recipe.bits, per=recipe.per)
     elif recipe.bits == 16:
         _halve(holder, parts.encoder)
+    return holder[0]
+
+
+@torch.no_grad()
+def round_network(
+    module: nn.Module, recipe: Recipe, *, calibration: Tensor | None = None, encoder: nn.Module | None = None
+) -> nn.Module:
+    """A copy on the CPU, in evaluation mode, that computes what the file of this recipe will compute.
+
+    BitLinear layers stay where their products are exact; every other layer below 16 bits is a `QuantizedLayer`.
+
+    Args:
+        module: the network; left as it is.
+        recipe: how it is exported.
+        calibration: (n, ...) inputs for GPTQ and static activations.
+        encoder: what `round_encoder` made of the network for such a recipe; left as it is.
+
+    Raises:
+        UsageError: a recipe that calibrates without pictures, or with too few.
+    """
+    parts = parts_of(module)
+    begun = round_encoder(module, recipe, calibration=calibration) if encoder is None else copy.deepcopy(encoder)
+    holder = nn.Sequential(begun)
     _round_other(holder, parts, recipe)
     if recipe.activations == "static":
         images = _require_pictures(recipe, calibration)

@@ -21,11 +21,13 @@ from edgefake_runtime.metadata import Crop, ModelMetadata
 from edgefake_runtime.tflite_file import read_tflite
 
 from .cells import METHODS, Recipe, legal_recipes, resolve
-from .file import Export, export_file, prepare_export
+from .file import Export, export_compared, prepare_export
 from .labelled import CALIBRATION, COMPARED, LabelledCrops
 from .latency import Contestant, race
+from .reference import Reference, run_torch
+from .rounding import require_finite, round_encoder
 from .samples import sample_crops
-from .verify import Drop, ExportReport, run_file, run_torch, verify
+from .verify import Drop, ExportReport, run_file, verify
 
 __all__ = [
     "METHODS_SHOWN",
@@ -74,7 +76,8 @@ class ExportRow:
         auc_change: to the checkpoint's in torch.
         latency_ratio: time of one picture over that of the checkpoint's 32-bit ONNX file, run beside it.
         widened_ratio: the same with 2-bit weights widened to 8 bits when the file is loaded.
-        seconds: that writing and checking it took.
+        seconds: that writing and checking it took; rounding the weights and asking torch count for the first file of
+            several with the same weights.
         needs: the oldest runtime that reads it.
     """
 
@@ -248,37 +251,45 @@ def write_files(subject: Subject, recipes: Sequence[Recipe], folder: Path) -> It
         UsageError: calibration with too few pictures, or a network that cannot be translated.
         ModelFileError: damaged weights.
     """
-    weights: dict[tuple[object, ...], list[Recipe]] = {}
+    network, calibration = subject.checkpoint.network, subject.calibration
+    require_finite(network)
+    original = Reference(network, subject.compared, subject.metadata(recipes[0]))
+    for alike in _grouped(recipes, _rounds_encoder):
+        start = time.monotonic()
+        encoder = round_encoder(network, alike[0], calibration=calibration)
+        for same in _grouped(alike, lambda recipe: recipe.activations):
+            metadata = subject.metadata(same[0])
+            export = prepare_export(
+                subject.checkpoint, same[0], metadata=metadata, calibration=calibration, encoder=encoder
+            )
+            reference = Reference(export.rounded, subject.compared, metadata, original)
+            for recipe in same:
+                yield _write_file(subject, replace(export, recipe=recipe), reference, folder, start=start)
+                start = time.monotonic()
+
+
+def _grouped(recipes: Sequence[Recipe], alike: Callable[[Recipe], object]) -> list[list[Recipe]]:
+    groups: dict[object, list[Recipe]] = {}
     for recipe in recipes:
-        weights.setdefault(_rounds(recipe), []).append(recipe)
-    for same in weights.values():
-        export: Export | None = None
-        for recipe in same:
-            start = time.monotonic()
-            if export is None:
-                metadata = subject.metadata(recipe)
-                export = prepare_export(subject.checkpoint, recipe, metadata=metadata, calibration=subject.calibration)
-            export = replace(export, recipe=recipe)
-            yield _write_file(subject, export, folder, start=start)
+        groups.setdefault(alike(recipe), []).append(recipe)
+    return list(groups.values())
 
 
-def _rounds(recipe: Recipe) -> tuple[object, ...]:
-    """What `round_network` looks at, and metadata: recipes that agree in it share a rounded network."""
-    return recipe.method, recipe.bits, recipe.per, recipe.other, recipe.activations
+def _rounds_encoder(recipe: Recipe) -> object:
+    """What `round_encoder` looks at: with the activations, all that `round_network` and the metadata do."""
+    return recipe.method, recipe.bits, recipe.per, recipe.other
 
 
-def _write_file(subject: Subject, export: Export, folder: Path, *, start: float) -> WrittenFile:
+def _write_file(subject: Subject, export: Export, reference: Reference, folder: Path, *, start: float) -> WrittenFile:
     recipe = export.recipe
     path, reason = folder / _file_name(recipe), ""
     try:
-        report = export_file(export, path, crops=subject.compared, measure=lambda _, part: _keep(part, path))
+        report = export_compared(export, path, reference=reference, measure=lambda _, part: _keep(part, path))
     except (CheckFailedError, ModelFileError) as error:
         reason = f"{recipe.format} {_describe(recipe)}: {error}"
         if not path.exists():  # it did not get as far as being compared
             return WrittenFile(recipe, _row(subject, recipe, FAILED), None, reason)
-        report = verify(
-            export.rounded, path, metadata=export.metadata, crops=subject.compared, original=export.original
-        )
+        report = verify(reference, path)
     seconds = time.monotonic() - start
     row = _measured(_row(subject, recipe, FAILED if reason else "ok"), report)
     row = _scored(row, subject, path, export.metadata)

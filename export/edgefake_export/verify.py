@@ -1,30 +1,27 @@
 """Run an exported file in its runtime and compare it with torch."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from edgefake.models import BitLinear
-from edgefake.observe import evaluating
 from edgefake.quantized import QuantizedLayer
 from edgefake_runtime.classifier import probability
-from edgefake_runtime.crops import normalize
 from edgefake_runtime.engine import open_engine
-from edgefake_runtime.errors import CheckFailedError, ModelFileError, UsageError
+from edgefake_runtime.errors import CheckFailedError
 from edgefake_runtime.metadata import ModelMetadata
 from edgefake_runtime.results import Verdict
 from edgefake_runtime.verdict import OperatingPoint
 
 from .contents import read_contents
 from .fold import FloatBitLinear
-from .sensitivity import own_distances
+from .reference import Logits, Pixels, Reference, batches, rms_of
 
 __all__ = [
     "FLOAT_TOLERANCE",
@@ -32,9 +29,7 @@ __all__ = [
     "Drop",
     "ExportReport",
     "check",
-    "rms_of",
     "run_file",
-    "run_torch",
     "verdicts_of",
     "verify",
 ]
@@ -56,11 +51,6 @@ OWN_LARGEST, OWN_MEAN = 2.0, 1.5
 
 They are of eight draws. Of 3,000 times 64 crops, a further draw lay beyond the largest of eight in 8 to 12 %, beyond
 twice as much in 0.1 %, and its mean never beyond 1.5 times (linvit-tiny at 3 and 6 bits)."""
-
-BATCH = 16
-
-Pixels = NDArray[np.uint8]
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -149,30 +139,11 @@ def verdicts_of(logits: Logits, metadata: ModelMetadata) -> list[Verdict]:
     return [point.verdict(probability(calibration.scale * margin + calibration.shift)) for margin in margins]
 
 
-def _batches(crops: Pixels, metadata: ModelMetadata) -> Iterator[NDArray[np.float32]]:
-    for start in range(0, len(crops), BATCH):
-        yield normalize(crops[start : start + BATCH], metadata.mean, metadata.std)
-
-
-def run_torch(network: nn.Module, crops: Pixels, metadata: ModelMetadata) -> Logits:
-    """Logits (n, 2) in evaluation mode, computed in the network's own precision."""
-    weight = next(network.parameters())
-    with evaluating(network), torch.inference_mode():
-        batches = (torch.from_numpy(batch).to(weight) for batch in _batches(crops, metadata))
-        rows = [network(batch).float().cpu().numpy() for batch in batches]
-    return np.asarray(np.concatenate(rows), dtype=np.float32)
-
-
 def run_file(path: Path, crops: Pixels, metadata: ModelMetadata) -> Logits:
     """Logits (n, 2) of an exported file in its runtime, as it is stored: weights are not widened."""
     engine = open_engine(path.read_bytes(), None, widen=False)
-    rows = [engine.run(batch) for batch in _batches(crops, metadata)]
+    rows = [engine.run(batch) for batch in batches(crops, metadata)]
     return np.asarray(np.concatenate(rows), dtype=np.float32)
-
-
-def rms_of(logits: Logits) -> float:
-    """Root mean square of all logits."""
-    return float(np.sqrt(np.square(logits, dtype=np.float64).mean()))
 
 
 def _relative(expected: Logits, got: Logits) -> float:
@@ -187,25 +158,17 @@ def _rounds_activations(module: nn.Module) -> bool:
     return isinstance(module, (BitLinear, FloatBitLinear))
 
 
-def _limits(
-    network: nn.Module, expected: Logits, crops: Pixels, metadata: ModelMetadata, *, relative: float, mean: float
-) -> tuple[float, float]:
+def _limits(reference: Reference, *, relative: float, mean: float) -> tuple[float, float]:
     """What the largest and the mean error may be, over rms; torch is asked for its own only where it is needed."""
-    if not any(_rounds_activations(module) for module in network.modules()):
+    if not any(_rounds_activations(module) for module in reference.network.modules()):
         return FLOAT_TOLERANCE, FLOAT_TOLERANCE
     if relative <= ROUNDED_TOLERANCE and mean <= MEAN_TOLERANCE:
         return ROUNDED_TOLERANCE, MEAN_TOLERANCE
-    own = own_distances(network, lambda: run_torch(network, crops, metadata)) / (rms_of(expected) or 1.0)
+    own = reference.own_distances / (rms_of(reference.expected) or 1.0)
     largest, average = OWN_LARGEST * float(own.max()), OWN_MEAN * float(own.mean(axis=(1, 2)).max())
     if relative <= ROUNDED_TOLERANCE:
         largest = ROUNDED_TOLERANCE
     return min(max(ROUNDED_TOLERANCE, largest), MOST), min(max(MEAN_TOLERANCE, average), MOST_MEAN)
-
-
-def _require_crops(crops: Pixels, size: int) -> None:
-    if crops.dtype != np.uint8 or crops.ndim != 4 or crops.shape[1:] != (size, size, 3) or not len(crops):
-        expected = f"crops to compare on, uint8 of (n, {size}, {size}, 3)"
-        raise UsageError(f"expected {expected}, got {crops.dtype} of {crops.shape}")
 
 
 def _certain(expected: Logits, error: float, metadata: ModelMetadata) -> NDArray[np.bool_]:
@@ -215,40 +178,24 @@ def _certain(expected: Logits, error: float, metadata: ModelMetadata) -> NDArray
     return np.array([len(set(three)) == 1 for three in zip(*verdicts, strict=True)])
 
 
-def verify(
-    network: nn.Module,
-    path: Path,
-    *,
-    metadata: ModelMetadata,
-    crops: Pixels,
-    original: nn.Module | None = None,
-) -> ExportReport:
-    """Run the file and the network on the same crops; measures, and judges nothing: see `check`.
+def verify(reference: Reference, path: Path) -> ExportReport:
+    """Run the file on the crops that torch was run on; measures, and judges nothing: see `check`.
 
     Args:
-        network: what the file computes: the rounded network (see `round_network`).
+        reference: what the file should compute, and where it is compared.
         path: a file with input `image` and output `logits`.
-        metadata: preprocessing, calibration and threshold.
-        crops: (n, S, S, 3), RGB.
-        original: the network before its weights were rounded; None where they were not.
 
     Raises:
-        UsageError: crops of another size or none.
-        ModelFileError: the network's own logits are not finite.
+        ModelFileError: the network's own logits are not finite, or the file does not run.
     """
-    _require_crops(crops, metadata.input_size)
     start = time.monotonic()
-    expected, got = run_torch(network, crops, metadata), run_file(path, crops, metadata)
-    if not np.isfinite(expected).all():
-        raise ModelFileError("expected finite logits from the checkpoint, got NaN or infinite ones; train it again")
+    crops, metadata = reference.crops, reference.metadata
+    expected, got = reference.expected, run_file(path, crops, metadata)
     error = np.abs(expected.astype(np.float64) - got)
     relative, rms = _relative(expected, got), rms_of(expected)
-    tolerance, mean_tolerance = _limits(
-        network, expected, crops, metadata, relative=relative, mean=float(error.mean()) / (rms or 1.0)
-    )
+    tolerance, mean_tolerance = _limits(reference, relative=relative, mean=float(error.mean()) / (rms or 1.0))
     same = np.array(verdicts_of(expected, metadata)) == np.array(verdicts_of(got, metadata))
     certain = _certain(expected, tolerance * rms, metadata)
-    before = expected if original is None else run_torch(original, crops, metadata)
     contents = read_contents(path)
     return ExportReport(
         path=path,
@@ -267,7 +214,7 @@ def verify(
         certain=int(certain.sum()),
         disagreeing=int((certain & ~same).sum()),
         samples=len(crops),
-        rounding=rms_of(expected - before) / rms if rms else 0.0,
+        rounding=rms_of(expected - reference.unrounded) / rms if rms else 0.0,
         seconds=time.monotonic() - start,
     )
 

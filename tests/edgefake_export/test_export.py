@@ -32,7 +32,7 @@ from edgefake_export import (
     verify,
 )
 from edgefake_export import file as export_module
-from edgefake_export.sensitivity import own_distances
+from edgefake_export.reference import Reference, rms_of
 from edgefake_export.verify import Drop, check
 from edgefake_runtime.crops import resize
 from edgefake_runtime.errors import CheckFailedError, InputError, ModelFileError, UsageError
@@ -229,27 +229,25 @@ def test_check_accepts(limit: float | None) -> None:
 
 def test_the_limits_follow_torch_s_own_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     crops, about = sample_crops(32), metadata("bitvit-nano", 2)
-    ternary, ordinary = checkpoint("bitvit-nano").network, checkpoint("linvit-nano").network
-    expected = verify.run_torch(ternary, crops, about)
-
-    def distances() -> NDArray[np.float64]:
-        return own_distances(ternary, lambda: verify.run_torch(ternary, crops, about)) / verify.rms_of(expected)
-
-    own = distances()
+    network = checkpoint("bitvit-nano").network
+    ternary, again = Reference(network, crops, about), Reference(network, crops, about)
+    own = ternary.own_distances / rms_of(ternary.expected)
     assert own.shape == (8, len(crops), 2)
     assert 0 < own.max() < 1e-2 / 2  # float32 rounding does flip a level
-    assert np.array_equal(own, distances())
-    assert np.array_equal(expected, verify.run_torch(ternary, crops, about))  # nothing is left behind
-    assert verify._limits(ternary, expected, crops, about, relative=0.009, mean=0.9e-3) == (1e-2, 1e-3)
+    assert np.array_equal(ternary.own_distances, again.own_distances)
+    assert np.array_equal(ternary.expected, again.expected)  # nothing is left behind
+    assert verify._limits(ternary, relative=0.009, mean=0.9e-3) == (1e-2, 1e-3)
     mean = max(1e-3, 1.5 * own.mean(axis=(1, 2)).max())
-    assert verify._limits(ternary, expected, crops, about, relative=0.02, mean=2e-3) == pytest.approx((1e-2, mean))
+    assert verify._limits(ternary, relative=0.02, mean=2e-3) == pytest.approx((1e-2, mean))
     monkeypatch.setattr(sensitivity, "ULP", 2.0**-10)  # as if torch were less sure
-    own = distances()
-    limits = verify._limits(ternary, expected, crops, about, relative=0.02, mean=2e-3)
+    unsure = Reference(network, crops, about)
+    own = unsure.own_distances / rms_of(unsure.expected)
+    limits = verify._limits(unsure, relative=0.02, mean=2e-3)
     assert limits == pytest.approx((2 * own.max(), 1.5 * own.mean(axis=(1, 2)).max()))
     assert limits[0] > 2e-2
-    assert verify._limits(ternary, expected, crops, about, relative=0.009, mean=2e-3)[0] == 1e-2
-    assert verify._limits(ordinary, expected, crops, about, relative=0.02, mean=2e-3) == (1e-3, 1e-3)
+    assert verify._limits(unsure, relative=0.009, mean=2e-3)[0] == 1e-2
+    ordinary = Reference(checkpoint("linvit-nano").network, crops, about)
+    assert verify._limits(ordinary, relative=0.02, mean=2e-3) == (1e-3, 1e-3)
 
 
 def test_a_file_without_a_rounding_is_refused_by_its_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

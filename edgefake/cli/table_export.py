@@ -46,6 +46,7 @@ class _Inputs:
     data: Path | None
     split: str
     limit: int | None
+    compare: int | None
     calibration: Path | None
     rounds: int
     threads: int
@@ -82,6 +83,12 @@ def export(
     ] = None,
     split: Split = "val",
     limit: Limit = None,
+    compare: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Compare each file with torch on so many of the crops; 64 otherwise.", show_default=False
+        ),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(help="Manifest whose split train calibrates gptq and static activations; --data otherwise."),
@@ -107,7 +114,11 @@ def export(
     _require(formats, plot=out is not None)
     require_place(out, force=force)
     check_threads(threads)
-    inputs = _Inputs(data, split, limit, calibration or data, rounds, threads)
+    if compare is not None and data is None:
+        raise UsageError(
+            "--compare: expected --data beside it, got none: without it all 16 faces that ship are compared"
+        )
+    inputs = _Inputs(data, split, limit, compare, calibration or data, rounds, threads)
     calibrated = inputs.calibration is not None
     entrants = _entrants(checkpoints or [], untrained or [], _wanted(formats, bits, methods), calibrated=calibrated)
     found = _Findings()
@@ -204,7 +215,7 @@ def _measure(entrant: _Entrant, inputs: _Inputs, found: _Findings) -> None:
 
 
 def _subject(entrant: _Entrant, inputs: _Inputs) -> "Subject":
-    from edgefake_export.table import open_subject
+    from edgefake_export.table import COMPARED, open_subject
 
     return open_subject(
         entrant.checkpoint,
@@ -212,6 +223,7 @@ def _subject(entrant: _Entrant, inputs: _Inputs) -> "Subject":
         data=inputs.data,
         split=inputs.split,
         limit=inputs.limit,
+        compare=inputs.compare or COMPARED,
         calibration=inputs.calibration if any(recipe.calibrated for recipe in entrant.recipes) else None,
         scored=entrant.trained,
     )

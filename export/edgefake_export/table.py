@@ -202,6 +202,7 @@ def open_subject(
     data: Path | None = None,
     split: str = "val",
     limit: int | None = None,
+    compare: int = COMPARED,
     calibration: Path | None = None,
     scored: bool = True,
 ) -> Subject:
@@ -213,6 +214,7 @@ def open_subject(
         data: manifest of labelled crops; None for the faces that ship, which have no labels.
         split: its rows.
         limit: how many of them.
+        compare: on how many of those file and torch are compared.
         calibration: manifest whose split train is calibrated on; None where no recipe calibrates.
         scored: take AUCs where there are labels.
 
@@ -227,7 +229,7 @@ def open_subject(
     if data is None:
         return Subject(name, checkpoint, sample_crops(metadata.input_size), inputs)
     labelled = LabelledCrops.read(data, metadata, split=split, limit=limit)
-    subject = Subject(name, checkpoint, labelled.draw(COMPARED).crops(), inputs)
+    subject = Subject(name, checkpoint, labelled.draw(compare).crops(), inputs)
     if not scored:
         return subject
     faces = Faces(labelled.crops(), labelled.fakes)

@@ -53,7 +53,7 @@ HEADER = [
 
 def test_a_row_for_every_file_and_what_it_was_measured_on(place, monkeypatch):
     arguments = ["table", "export", "linvit", "--data", "faces/manifest.csv", "--bits", "2", "--methods", "zeropoint"]
-    arguments += ["--formats", "tflite", "--rounds", "2", "--out", "out"]
+    arguments += ["--compare", "6", "--formats", "tflite", "--rounds", "2", "--out", "out"]
     monkeypatch.setattr(sys, "argv", ["edgefake", *arguments])
     done = edgefake(*arguments[2:], folder=place)
     assert done.exit_code == 0, done.stderr
@@ -64,7 +64,7 @@ def test_a_row_for_every_file_and_what_it_was_measured_on(place, monkeypatch):
         ["tflite", "integer", "zeropoint", "tensor", "2", "4", "no", "ok"],
         ["tflite", "integer", "zeropoint", "channel", "2", "4", "no", "ok"],
     ]
-    assert [row[12] for row in rows] == 3 * ["8/8"]
+    assert [row[12] for row in rows] == 3 * ["6/6"]
     assert all(0 <= float(row[14]) <= 1 for row in rows)
     assert (
         "8 crops, 4 real and 4 fake (faces, split val); AUC of the checkpoint in torch: linvit-nano 0." in done.stdout
@@ -118,6 +118,7 @@ def test_checkpoints_of_one_name_are_told_apart(place, tmp_path):
         (("linvit", "--methods", "qat"), 2, "files that can be written, got none; widen the filters"),
         (("linvit", "--methods", "gptq"), 2, "got none; name a manifest with --calibration"),
         (("--untrained", "vit"), 2, "expected a model among"),
+        (("linvit", "--compare", "8"), 2, "--compare: expected --data beside it, got none"),
         (("linvit", "--data", "none.csv"), 3, "none.csv: expected a CSV file"),
         (("linvit", "--out", "linvit/config.json"), 3, "expected a folder that can be written"),
         (("linvit", "--out", "linvit/config.json/new"), 3, "expected a folder that can be written"),

@@ -215,7 +215,8 @@ def _measure(entrant: _Entrant, inputs: _Inputs, found: _Findings) -> None:
 
 
 def _subject(entrant: _Entrant, inputs: _Inputs) -> "Subject":
-    from edgefake_export.table import COMPARED, open_subject
+    from edgefake_export.labelled import COMPARED
+    from edgefake_export.table import open_subject
 
     return open_subject(
         entrant.checkpoint,

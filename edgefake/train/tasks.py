@@ -17,7 +17,8 @@ from edgefake.data.folders import ClassData, read_classes
 from edgefake.data.landmarks import load_landmarks
 from edgefake.data.manifest import LABELS, Sample, check_splits, read_manifest
 from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
-from edgefake.models import Network, ViTConfig, build, configuration
+from edgefake.grow import grow
+from edgefake.models import Network, ViT, ViTConfig, build, configuration
 from edgefake.models.head import DEEPFAKE_HEAD
 from edgefake_runtime import Crop, InputError, UsageError
 
@@ -145,7 +146,7 @@ def _network(config: TrainConfig, classes: int) -> tuple[Network, str]:
             raise UsageError(f"dropout: expected none in the linear head of {config.model}, got {config.dropout}")
     network = _built(config.model, changes)
     if config.init:
-        _start_from(network, _full(config.init))
+        _start_from(network, config.init)
     return network, config.model
 
 
@@ -156,25 +157,33 @@ def _built(model: str, changes: dict[str, Any]) -> Network:
         raise UsageError(f"{model}: expected a ViT for hard distillation; take --distill soft,dense") from error
 
 
-def _full(folder: Path) -> Checkpoint:
-    checkpoint = load_checkpoint(folder)
+def _full(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
     if checkpoint.compact:
         raise UsageError(f"{folder}: expected a full checkpoint to go on from, got a compact one")
     return checkpoint
 
 
-def _start_from(network: Network, checkpoint: Checkpoint) -> None:
-    try:
-        network.load_state_dict(checkpoint.network.state_dict())
-    except RuntimeError as error:
-        raise UsageError(f"init: expected weights of the same shape, got those of {checkpoint.model}") from error
+def _start_from(network: Network, folder: Path) -> None:
+    """The checkpoint's weights, or those of a smaller ViT grown to the network's size."""
+    checkpoint = load_checkpoint(folder)
+    known = checkpoint.network
+    if _shapes(known) == _shapes(network):
+        network.load_state_dict(_full(folder, checkpoint).network.state_dict())
+    elif isinstance(network, ViT) and isinstance(known, ViT):
+        grow(known, network)
+    else:
+        raise UsageError(f"init: expected weights of the same shape, got those of {checkpoint.model}")
+
+
+def _shapes(network: Network) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items()}
 
 
 def _from_pretrained(config: TrainConfig, changes: dict[str, Any]) -> tuple[Network, str]:
     """The pretrained encoder with a fresh deepfake head, without the distillation token (thesis section 4.3)."""
     if config.init is None:
         raise UsageError("init: expected the checkpoint of a pretrained network, got none")
-    checkpoint = _full(config.init)
+    checkpoint = _full(config.init, load_checkpoint(config.init))
     if config.model and config.model != checkpoint.model:
         raise UsageError(f"{config.init}: expected a checkpoint of {config.model}, got one of {checkpoint.model}")
     sizes = asdict(checkpoint.network.config) | {"head": DEEPFAKE_HEAD, "dropout": 0.2}

@@ -300,6 +300,18 @@ def test_going_on_from_another_architecture_is_refused(manifest, tmp_path):
         train(settings(manifest, tmp_path / "c", epochs=1, model="cnn-nano", init=tmp_path / "a" / "last"))
 
 
+def test_a_smaller_vit_is_grown(manifest, tmp_path):
+    """From the shipped compact checkpoint too: its size as a start, its input size its own."""
+    shipped = ROOT / "models" / "bitvit-tiny"
+    task = make_task(settings(manifest, tmp_path, model="bitvit-s16", init=shipped, image_size=112))
+    small, images = load_checkpoint(shipped).network, torch.randn(8, 3, 112, 112)
+    with torch.no_grad():
+        ours, theirs = task.network.eval()(images), small(images)
+    assert (ours - theirs).abs().max() < 0.1 * theirs.square().mean().sqrt()
+    with pytest.raises(UsageError, match="full checkpoint to go on from, got a compact one"):
+        make_task(settings(manifest, tmp_path, model="bitvit-tiny", init=shipped))
+
+
 def test_what_would_fail_after_hours_is_refused_at_once(manifest, tmp_path):
     rows = manifest.read_text().splitlines()
     one_class = manifest.parent / "one.csv"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -21,6 +21,7 @@ from .detect import detect
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
+from .output import was_unwound
 from .prepare import prepare
 from .selfblend import selfblend
 from .table import table
@@ -133,20 +134,21 @@ def main() -> None:
         app()
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            _leave_at_once()
+            _end_interrupted()
         raise
 
 
-def _leave_at_once() -> NoReturn:
-    """End an interrupted process, whose files are gone and whose message is printed, without Python's own end.
+def _end_interrupted() -> None:
+    """Let the exit code stand: Python's own end after an interruption, caught or not, may give another one.
 
-    Packages that were interrupted half way through their import crash there, and `python -m` dies of SIGINT when a
-    KeyboardInterrupt has left the code of any `exec`, such as the one that makes a dataclass, caught or not.
+    Packages that convert networks crash there when their import was broken off, so that such a command ends at once;
+    its files are gone and its message is printed by then. In others CPython only notes a KeyboardInterrupt that has
+    left the code of an `exec`, such as one that makes a dataclass, and lets `python -m` die of SIGINT for it; the next
+    `exec` clears the note.
     """
-    import multiprocessing
-
-    for child in multiprocessing.active_children():
-        child.terminate()
+    if not was_unwound():
+        exec("")
+        return
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):  # closed, or its reader gone
             stream.flush()

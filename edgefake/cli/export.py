@@ -1,14 +1,17 @@
 """`edgefake export`: a checkpoint as a file that runs without torch, verified."""
 
+import io
 import json as json_text
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgefake_runtime.errors import UsageError, printable
+from edgefake.whole import write_whole
+from edgefake_runtime.errors import CheckFailedError, UsageError, printable
 from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
 
 from .extras import require
@@ -94,8 +97,7 @@ def export(
     with what is in docs/export.md.
     """
     kind = _format(format, output)
-    if max_drop is not None and data is None:
-        raise UsageError("--max-drop: expected labelled crops to measure it on, got none; name a manifest with --data")
+    _require_data(data, {"--max-drop": max_drop, "--limit": limit, "--split": None if split == "val" else split})
     if converter not in CONVERTERS or (converter != CONVERTERS[0] and kind != "tflite"):
         raise UsageError(f"--converter: expected {' or '.join(CONVERTERS)}, to tflite; got {converter}, to {kind}")
     require_writable(json)
@@ -117,23 +119,39 @@ def export(
         other=other,
         older_runtimes=older_runtimes,
     )
+    if calibration is not None and not recipe.calibrated:
+        raise UsageError("--calibration: expected gptq or static activations, which alone calibrate; leave it out")
     target = output or Path(_file_name(loaded, recipe))
-    for place in [target, *(_blamed(target) if blame else ())]:
-        if os.path.lexists(place) and not force:
+    places = [target, *(_blamed(target) if blame else ())]
+    for place in places:
+        if os.path.lexists(place) and (not force or place.is_dir()):
             got = "a folder" if place.is_dir() else "an existing one; --force replaces it"
-            raise UsageError(f"{place}: expected a new file, got {got}")
-    if json is not None and json.absolute() in (target.absolute(), folder.absolute() / "config.json"):
+            raise UsageError(f"{printable(place)}: expected a new file, got {got}")
+    if json is not None and json.resolve() in [place.resolve() for place in (*places, folder / "config.json")]:
         raise UsageError(f"--json: expected a file of its own, got {json}, which is the model's or the checkpoint's")
-    require_place(target)
+    for place in places:
+        require_place(place)
     labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
     export = _prepare(loaded, recipe, calibration or data)
-    report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
+    try:
+        report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
+    except CheckFailedError:
+        if blame:
+            _blame(export, None, labelled)
+        raise
     if json is not None:
         write_json(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
     if json != STDOUT:
         _print_report(report)
     if blame:
         _blame(export, target, labelled, quiet=json == STDOUT)
+
+
+def _require_data(data: Path | None, given: Mapping[str, object]) -> None:
+    """Refuse options that say something of labelled crops where there are none."""
+    for option, value in given.items():
+        if data is None and value is not None:
+            raise UsageError(f"{option}: expected labelled crops beside it, got none; name a manifest with --data")
 
 
 def _format(format: str | None, output: Path | None) -> str:
@@ -250,14 +268,19 @@ def _write(
 
 
 def _widths(report: "ExportReport") -> str:
-    """Such as "encoder 2 (884,736 bytes), patch embedding 4 (368,640)": what takes a hundredth of the file or more."""
-    found = [(size, part, bits) for part, widths in report.parts.items() for bits, (_, size) in widths.items()]
-    shown = sorted((entry for entry in found if 100 * entry[0] >= report.bytes), reverse=True)
+    """Such as "encoder 2 (884,736 bytes), patch embedding 4 (368,640 bytes)".
+
+    Each part's main width, and others that take a hundredth of the file or more; not the shapes of a graph (64 bits).
+    """
+    widths = {part: {bits: size for bits, (_, size) in of.items() if bits <= 32} for part, of in report.parts.items()}
+    found = [(size, part, bits) for part, of in widths.items() for bits, size in of.items()]
+    main = {part: max(of.values()) for part, of in widths.items() if of}
+    shown = sorted((e for e in found if e[0] == main[e[1]] or 100 * e[0] >= report.bytes), reverse=True)
     return ", ".join(f"{part} {bits} ({size:,} bytes)" for size, part, bits in shown)
 
 
 def _print_report(report: "ExportReport") -> None:
-    typer.echo(f"{report.path}: {report.bytes:,} bytes, {report.format}, for {report.needs} or newer")
+    typer.echo(f"{printable(report.path)}: {report.bytes:,} bytes, {report.format}, for {report.needs} or newer")
     typer.echo(f"bits: {_widths(report)}")
     edge = report.samples - report.certain
     agreeing = f"{report.agreeing} of {report.samples} verdicts identical"
@@ -265,7 +288,7 @@ def _print_report(report: "ExportReport") -> None:
         agreeing += f" ({edge} lie at the edge of one)"
     typer.echo(
         f"against torch on {report.samples} faces: largest error {report.max_error:.2e}, mean {report.mean_error:.2e}, "
-        f"{report.relative:.1e} of the logits' rms (limit {report.tolerance:.0e}); {agreeing}"
+        f"{report.relative:.1e} of the logits' rms (limit {report.tolerance:.1e}); {agreeing}"
     )
     typer.echo(f"rounding moved the logits by {report.rounding:.1%} of their rms; {report.seconds:.1f} s")
     if report.drop is not None:
@@ -275,8 +298,8 @@ def _print_report(report: "ExportReport") -> None:
         )
 
 
-def _blame(export: "Export", target: Path, labelled: "LabelledCrops | None", *, quiet: bool) -> None:
-    """Print the ranking, and write it beside the file."""
+def _blame(export: "Export", target: Path | None, labelled: "LabelledCrops | None", *, quiet: bool = False) -> None:
+    """Print the ranking, and write it beside the file, where one was kept."""
     import torch
 
     from edgefake_export import sample_crops
@@ -297,7 +320,11 @@ def _blame(export: "Export", target: Path, labelled: "LabelledCrops | None", *, 
         return
     if not quiet:
         typer.echo(blame_table(rows))
+    if target is None:
+        return
     table, picture = _blamed(target)
-    table.write_text(blame_csv(rows), encoding="utf-8")
-    plot_blame(rows, title=f"{target.name}: error that each layer adds").savefig(picture, dpi=120)
+    drawn_rows = io.BytesIO()
+    plot_blame(rows, title=f"{target.name}: error that each layer adds").savefig(drawn_rows, dpi=120, format="png")
+    write_whole(table, blame_csv(rows).encode())
+    write_whole(picture, drawn_rows.getvalue())
     typer.echo(f"edgefake: wrote {table}, {picture}", err=True)

@@ -21,13 +21,29 @@ from edgefake_runtime.errors import InputError, UsageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["STDOUT", "is_terminal", "progress_bar", "require_writable", "show_warnings", "unwinding", "write_json"]
+__all__ = [
+    "STDOUT",
+    "is_terminal",
+    "progress_bar",
+    "require_writable",
+    "show_warnings",
+    "unwinding",
+    "was_unwound",
+    "write_json",
+]
 
 STDOUT = Path("-")
 """The file name that stands for standard output."""
 
+_stopped = threading.Event()
+
 AGAIN_S = 2.0
 """After how long an interruption comes again."""
+
+
+def was_unwound() -> bool:
+    """Whether an interruption has ended something that ran inside `unwinding`."""
+    return _stopped.is_set()
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -153,6 +169,7 @@ def unwinding() -> Iterator[None]:
     answer, timers = earlier[signal.SIGINT], list[threading.Timer]()
 
     def stop(number: int, frame: FrameType | None) -> None:
+        _stopped.set()
         timer = threading.Timer(AGAIN_S, interrupt_main, (number,))
         timer.daemon = True
         timers.append(timer)

@@ -16,6 +16,7 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 VIEWS = ("face", "crop")
 FAKES = ("labelled", "self-blended", "both")
 DISTILL = ("hard", "soft", "dense")
+LARGEST_IMAGE = 2048
 
 RECIPES: dict[str, dict[str, Any]] = {
     # Labelled face crops, from fresh weights.
@@ -126,6 +127,7 @@ class TrainConfig:
             _expect(getattr(self, name) >= 0, name, "0 or more", getattr(self, name))
         _expect(0 < self.lr < float("inf"), "lr", "more than 0", self.lr)
         _expect(0 < self.temperature < float("inf"), "temperature", "more than 0", self.temperature)
+        _expect(self.image_size <= LARGEST_IMAGE, "image_size", f"at most {LARGEST_IMAGE}", self.image_size)
         _expect(self.batch >= self.accumulate, "batch", f"at least {self.accumulate} to accumulate", self.batch)
         _expect(
             self.warmup_epochs < self.epochs, "warmup_epochs", f"less than {self.epochs} epochs", self.warmup_epochs

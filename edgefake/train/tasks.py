@@ -153,7 +153,9 @@ def _network(config: TrainConfig, classes: int) -> tuple[Network, str]:
 def _built(model: str, changes: dict[str, Any]) -> Network:
     try:
         return build(model, **changes)
-    except TypeError as error:  # a field that this architecture does not have
+    except TypeError as error:
+        if not changes.get("distillation"):
+            raise
         raise UsageError(f"{model}: expected a ViT for hard distillation; take --distill soft,dense") from error
 
 

@@ -249,11 +249,16 @@ def _why_not(recipe: Recipe) -> str | None:
 
 
 def _why_not_older(recipe: Recipe) -> str:
-    if recipe.style == "qdq":
+    if recipe.style == "qdq" and recipe.format == "onnx":
         return "--older-runtimes: expected the integer style, got qdq: QuantizeLinear came with newer runtimes"
+    if recipe.bits != 2:
+        return (
+            f"--older-runtimes: expected --bits 2 for tflite, got {recipe.bits}: every LiteRT reads it as it is, "
+            "so leave it out"
+        )
     return (
-        f"--older-runtimes: expected --method absmax or gptq at 2 bits for tflite, got {recipe.method} at "
-        f"{recipe.bits}: only 2-bit weights need a new LiteRT; leave it out, or take 4 bits"
+        f"--older-runtimes: expected weights without zero-points at 2 bits for tflite, got {recipe.method}: take "
+        "--method absmax or gptq, or --bits 4"
     )
 
 

@@ -206,7 +206,7 @@ def export_checkpoint(
         InputError: `out` cannot be written.
         CheckFailedError: the file does not compute what torch computes; no new file is left.
     """
-    recipe = resolve(checkpoint.network, format=out.suffix.removeprefix("."), **choices)
+    recipe = resolve(checkpoint.network, format=out.suffix.removeprefix(".").lower(), **choices)
     metadata = model_metadata(checkpoint, bits=recipe.bits, method=recipe.method)
     export = prepare_export(checkpoint, recipe, metadata=metadata, calibration=calibration)
     return export_file(export, out, crops=sample_crops(metadata.input_size))

@@ -10,6 +10,7 @@ from edgefake_runtime.errors import UsageError
 from edgefake_runtime.metadata import ModelMetadata
 
 from .cells import Choices, Recipe, resolve
+from .example import require_example
 from .onnx_lower import lower
 from .onnx_ops import TRANSLATIONS
 from .onnx_pack import finish
@@ -65,8 +66,9 @@ def write_onnx(
         metadata: what the runtime needs to know, kept in the file.
 
     Raises:
-        UsageError: layers that the exporter cannot translate.
+        UsageError: layers that the exporter cannot translate, an example that they do not take, several outputs.
     """
+    require_example(network, example)
     qdq = recipe.style == "qdq"
     lowered = lower(network, bits=recipe.bits if recipe.ternary else 32)
     model = trace(lowered, example, PLAIN_OPSET if qdq or recipe.older_runtimes else OPSET)

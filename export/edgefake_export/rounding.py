@@ -7,6 +7,8 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+from torch.nn.utils import parametrize
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edgefake.activation_ranges import static_activations
@@ -27,6 +29,7 @@ PATCHES = "tokenize.linear"
 
 ENCODER = "blocks."
 TRAINING_ONLY = ("distillation_head",)
+FLOAT16_MAX = torch.finfo(torch.float16).max
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,16 @@ class Parts:
 
 
 def parts_of(module: nn.Module) -> Parts:
-    """The layers of a network by part; a layer used in two places counts at its first."""
+    """The layers of a network by part; a layer used in two places counts at its first.
+
+    The output layer of `nn.MultiheadAttention` is none of them: the attention takes its weights and never runs it.
+    """
     layers = {
         name: layer
         for name, layer in module.named_modules()
-        if isinstance(layer, (nn.Linear, nn.Conv2d)) and not name.startswith(TRAINING_ONLY)
+        if isinstance(layer, (nn.Linear, nn.Conv2d))
+        and not isinstance(layer, NonDynamicallyQuantizableLinear)
+        and not name.startswith(TRAINING_ONLY)
     }
     ternary = [name for name, layer in layers.items() if isinstance(layer, BitLinear)]
     blocks = [name for name in layers if name.startswith(ENCODER)]
@@ -112,10 +120,13 @@ def _fuse_norms(network: nn.Module, names: Collection[str]) -> None:
 
 def _halve(holder: nn.Sequential, names: Sequence[str]) -> None:
     """Weights to the nearest float16, in place; of a BitLinear, those that it multiplies."""
-    for layer in _layers(holder, names):
+    for name, layer in zip(names, _layers(holder, names), strict=True):
         if isinstance(layer, BitLinear):
             _replace(holder, layer, FloatBitLinear(fold(layer), half=True))
         else:
+            largest = float(layer.weight.detach().abs().max())
+            if largest > FLOAT16_MAX:
+                raise ModelFileError(f"{name}: expected weights that 16 bits hold, got {largest:g}; take --bits 32")
             layer.weight.data = layer.weight.data.half().float()
 
 
@@ -129,6 +140,19 @@ def _static(holder: nn.Sequential, ranges: Mapping[str, Activations], *, bits: i
         else:
             assert isinstance(layer, QuantizedLayer)
             _replace(holder, layer, QuantizedLayer(copy.deepcopy(layer.layer), layer.stored, activations))
+
+
+def _make_plain(network: nn.Module) -> None:
+    """Ordinary weights for parametrized ones, and no layer that reads the weights of those in it."""
+    for module in list(network.modules()):
+        if parametrize.is_parametrized(module):
+            weights = {name: getattr(module, name).detach() for name in module.parametrizations}  # type: ignore[union-attr]
+            module.__class__ = type(module).__bases__[0]  # the class with parametrizations is the original's, too
+            del module.parametrizations
+            for name, weight in weights.items():
+                module.register_parameter(name, nn.Parameter(weight))
+        if isinstance(module, nn.TransformerEncoderLayer):
+            module.activation_relu_or_gelu = 0  # its fast path reads the weights of its layers
 
 
 def _round_other(holder: nn.Sequential, parts: Parts, recipe: Recipe) -> None:
@@ -157,6 +181,7 @@ def round_encoder(module: nn.Module, recipe: Recipe, *, calibration: Tensor | No
     Recipes with the same method, bits, `per` and `other` share it.
     """
     holder = nn.Sequential(copy.deepcopy(module).cpu().float().eval())
+    _make_plain(holder)
     parts = parts_of(holder[0])
     halved = ((recipe.bits, parts.encoder), (recipe.other, parts.rest))
     _fuse_norms(holder[0], [name for bits, names in halved if bits == 16 for name in names])

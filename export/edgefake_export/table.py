@@ -16,6 +16,7 @@ from edgefake.checkpoint import Checkpoint
 from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD
 from edgefake.metrics import auc
 from edgefake.models import build
+from edgefake.observe import require_pictures
 from edgefake_runtime.errors import CheckFailedError, ModelFileError
 from edgefake_runtime.metadata import Crop, ModelMetadata
 from edgefake_runtime.tflite_file import read_tflite
@@ -220,12 +221,14 @@ def open_subject(
 
     Raises:
         InputError: unreadable, nothing in the split, or only one of the two classes.
+        UsageError: too few pictures to calibrate on.
         ModelFileError: a checkpoint without preprocessing.
     """
     metadata = model_metadata(checkpoint, bits=32)
     name, inputs = name or metadata.name, None
     if calibration is not None:
         inputs = LabelledCrops.read(calibration, metadata, split="train", limit=CALIBRATION).inputs()
+        require_pictures(inputs)
     if data is None:
         return Subject(name, checkpoint, sample_crops(metadata.input_size), inputs)
     labelled = LabelledCrops.read(data, metadata, split=split, limit=limit)

@@ -10,6 +10,7 @@ from edgefake_runtime.errors import UsageError
 from edgefake_runtime.metadata import ModelMetadata
 
 from .cells import Choices, Recipe, resolve
+from .example import require_example
 from .rounding import require_finite, round_network
 from .tflite_convert import litert
 from .tflite_flatbuffer import load_schema, parse, serialize
@@ -50,12 +51,14 @@ def write_tflite(
         converter: of the float network; litert-torch when None.
 
     Raises:
-        UsageError: other bits, static activations, or layers that the converter cannot translate or loses.
+        UsageError: other bits, static activations, layers that the converter cannot translate or loses, an example
+            that the network does not take, or several outputs.
         MissingExtraError: litert-torch or ai-edge-litert is not installed.
     """
     if bits not in BITS or least not in BITS[:3]:
         raise UsageError(f"expected 2, 4, 8, 16 or 32 bits, at least 2, 4 or 8; got {bits}, at least {least}")
     load_schema()
+    require_example(network, example)
     image = example[:1].detach().float().cpu()
     lowered = lower(network, example=image, bits=bits, least=least, half=half)
     with torch.no_grad():

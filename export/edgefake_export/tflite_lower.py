@@ -219,11 +219,9 @@ def _used(module: nn.Module, example: Tensor) -> set[int]:
     hooks = [layer.register_forward_pre_hook(note) for layer in module.modules()]
     try:
         module(example)
-    except (RuntimeError, TypeError, ValueError) as error:
-        (reason, *_) = str(error).strip().splitlines() or [type(error).__name__]
-        raise UsageError(f"expected an example that the network takes, got {tuple(example.shape)}: {reason}") from error
-    for hook in hooks:
-        hook.remove()
+    finally:
+        for hook in hooks:
+            hook.remove()
     return places
 
 

@@ -75,6 +75,14 @@ def test_files_in_the_way_are_refused_before_the_work(place, tmp_path):
         (("-o", "m.pth"), 2, "expected a name that ends with .onnx or .tflite, got m.pth"),
         (("-o", "m.onnx", "--json", "m.onnx"), 2, "expected a file of its own"),
         (("-o", "m.onnx", "--json", config), 2, "expected a file of its own"),
+        (("-o", "m.onnx", "--json", f"../{tmp_path.name}/m.onnx"), 2, "expected a file of its own"),
+        (
+            ("-o", "m.onnx", "--json", place / "linvit" / ".." / "bitvit" / "config.json"),
+            2,
+            "expected a file of its own",
+        ),
+        (("-o", "n.onnx", "--blame", "--json", "n.onnx.blame.csv"), 2, "expected a file of its own"),
+        (("-o", "folder.onnx", "--force"), 2, "expected a new file, got a folder"),
     ]:
         line = refusal(edgefake("export", place / "bitvit", *arguments, folder=tmp_path), code)
         assert reason in line
@@ -177,6 +185,10 @@ def test_labelled_crops_show_what_it_costs(place):
     assert "expected an AUC of 0.9900 or more" in refusal(refused, 5)
     assert (place / "two.onnx").read_text() == "the old file"
     assert not list(place.glob(".edgefake*"))
+    blamed = edgefake("export", "linvit", *options, "-o", "two.onnx", "--max-drop", "0.01", "--blame", folder=place)
+    assert "blocks.0.attention.qkv" in blamed.stdout  # which the error advises
+    assert "expected an AUC of" in refusal(blamed, 5)
+    assert not list(place.glob("two.onnx.blame*"))
     kept = edgefake("export", "linvit", *options, "-o", "two.onnx", "--max-drop", "1", folder=place)
     assert kept.exit_code == 0
 
@@ -226,7 +238,16 @@ def test_a_layer_of_equal_weights(place, value, format, tmp_path):
     ("arguments", "code", "message"),
     [
         (("--bits", "6"), 2, "ternary values need 2 bits"),
-        (("--max-drop", "0.01"), 2, "name a manifest with --data"),
+        (("--max-drop", "0.01"), 2, "--max-drop: expected labelled crops beside it, got none; name a manifest"),
+        (("--limit", "8"), 2, "--limit: expected labelled crops"),
+        (("--split", "test"), 2, "--split: expected labelled crops"),
+        (("--calibration", "crops/m.csv"), 2, "--calibration: expected gptq or static activations"),
+        (("--older-runtimes", "--format", "tflite", "--bits", "4"), 2, "expected --bits 2 for tflite, got 4"),
+        (
+            ("--older-runtimes", "--format", "tflite", "--style", "qdq", "--bits", "8"),
+            2,
+            "expected --bits 2 for tflite",
+        ),
         (("--converter", "onnx2tf"), 2, "got onnx2tf, to onnx"),
         (("--converter", "magic", "--format", "tflite"), 2, "got magic"),
         (("--data", "none.csv"), 3, "none.csv: expected a CSV file"),

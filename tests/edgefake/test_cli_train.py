@@ -1,8 +1,11 @@
 """`edgefake train`, `pretrain`, `finetune`: options, files and errors of the command line."""
 
+import signal
 import subprocess
 import sys
+import time
 import tomllib
+from functools import partial
 
 import pytest
 
@@ -110,3 +113,23 @@ def test_bad_manifests_are_named(tmp_path, text, said):
     (tmp_path / "m.csv").write_text(text)
     done = edgefake("train", "-d", tmp_path / "m.csv", "-o", tmp_path / "run", "-m", "bitvit-nano")
     assert said in refusal(done, 3)
+
+
+def test_ctrl_c_with_workers_is_a_line_and_an_exit_code(manifest, tmp_path):
+    """Worker processes share semaphores; multiprocessing would tell of those that did not go with the run."""
+    options = ("--crop-margin", "0", "--model", "linvit-nano", "--epochs", "9999", "--batch", "8", "--workers", "1")
+    command = [sys.executable, "-m", "edgefake", "train", "--data", manifest, "--out", tmp_path / "run", *options]
+    running = subprocess.Popen(
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # jobs of a background shell ignore it
+    )
+    end = time.monotonic() + 100
+    while not (tmp_path / "run" / "last" / "config.json").exists():  # until an epoch is over
+        assert running.poll() is None, running.stderr.read()
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, err.decode().strip()) == (130, "interrupted")

@@ -25,7 +25,29 @@ def convolutional() -> nn.Module:
     return network
 
 
-NETWORKS = {"perceptron": (perceptron, (20,)), "cnn with a BitLinear head": (convolutional, (3, 32, 32))}
+class Attending(nn.Module):
+    """torch's own attention, which takes the weights of its layers, and a layer whose weight is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.normed = nn.utils.parametrizations.weight_norm(nn.Linear(32, 48))
+        self.ternary = BitLinear(48, 96)
+        self.head = nn.Linear(96, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.encoder(x)
+        x = x + self.attention(x, x, x, need_weights=False)[0]
+        logits: torch.Tensor = self.head(self.ternary(self.normed(x)).mean(dim=1))
+        return logits
+
+
+NETWORKS = {
+    "perceptron": (perceptron, (20,)),
+    "cnn with a BitLinear head": (convolutional, (3, 32, 32)),
+    "torch's own attention": (Attending, (5, 32)),
+}
 
 
 @pytest.mark.parametrize("format", ["onnx", "tflite"])
@@ -51,6 +73,52 @@ def test_the_file_computes_what_the_rounded_network_does(name, format):
     )  # the 8-bit layers were rounded, and so in torch
     ternary = sum(m.weight.numel() for m in network.modules() if isinstance(m, BitLinear))
     assert len(data) < sum(p.numel() for p in network.parameters()) + ternary // 4 + 60_000
+
+
+def test_a_network_stays_as_it_is():
+    torch.manual_seed(0)
+    network, images = Attending().eval(), torch.randn(2, 5, 32)
+    with torch.no_grad():
+        before = network(images)
+        round_network(network, resolve(network, bits=2))
+        assert torch.equal(network(images), before)
+    assert nn.utils.parametrize.is_parametrized(network.normed)
+
+
+class Twice(nn.Module):
+    """Two outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ternary = BitLinear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.ternary(x), x
+
+
+@pytest.mark.parametrize("to", [to_onnx, to_tflite])
+@pytest.mark.parametrize(
+    ("network", "shape", "message"),
+    [
+        (Twice(), (2, 8), "expected a network with one output, got a tuple of several"),
+        (BitLinear(8, 2), (8,), r"expected an example with a batch, \(B, ...\), got \(8,\)"),
+        (BitLinear(8, 2), (0, 8), "expected an example with a batch"),
+        (nn.Sequential(BitLinear(8, 2)), (2, 9), r"expected an example that the network takes, got \(2, 9\): mat1"),
+    ],
+)
+def test_an_example_or_output_that_does_not_fit(to, network, shape, message, capfd):
+    with pytest.raises(UsageError, match=message):
+        to(network, example=torch.zeros(shape))
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("to", [to_onnx, to_tflite])
+def test_weights_that_float16_does_not_hold(to):
+    network = nn.Sequential(BitLinear(8, 8), nn.Linear(8, 2))
+    with torch.no_grad():
+        network[1].weight[0, 0] = 1e5
+    with pytest.raises(ModelFileError, match=r"1: expected weights that 16 bits hold, got 100000; take --bits 32"):
+        to(network, example=torch.zeros(1, 8), bits=16)
 
 
 def test_parts_of_a_vit_a_cnn_and_a_stranger():

@@ -14,10 +14,10 @@ from edgefake.checkpoint import load_checkpoint
 from edgefake.data.manifest import read_manifest
 from edgefake.data.pictures import read_crop
 from edgefake.evaluate import evaluate_crops
-from edgefake_export import resolve, round_network, sample_crops
+from edgefake_export import export_checkpoint, resolve, round_network, sample_crops
 from edgefake_export.reference import Reference
 from edgefake_export.verify import verify
-from edgefake_runtime import Classifier
+from edgefake_runtime import Classifier, Detector
 from edgefake_runtime.classifier import sha256_of
 from edgefake_runtime.crops import resize
 from edgefake_runtime.shipped import DEFAULT_MODEL, default_model
@@ -91,3 +91,14 @@ def test_logits_and_verdicts_are_torchs_on_real_crops(data_folder):
     assert report.samples == 64
     assert report.relative <= report.tolerance  # 1e-2; 0.85e-2 was measured
     assert report.disagreeing == 0
+
+
+@pytest.mark.data
+def test_both_formats_give_the_same_verdicts_on_every_clip(data_folder, tmp_path):
+    tflite = tmp_path / "m.tflite"
+    export_checkpoint(load_checkpoint(FOLDER), tflite, bits=2)
+    clips = sorted((data_folder / "tests" / "videos").glob("*.mp4"))
+    assert len(clips) == 9
+    ours, theirs = (list(Detector(model).detect_many(clips)) for model in (default_model(), tflite))
+    assert [result.verdict for result in ours] == [result.verdict for result in theirs]
+    assert [result.score for result in ours] == pytest.approx([result.score for result in theirs], abs=5e-3)

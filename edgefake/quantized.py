@@ -127,10 +127,21 @@ class QuantizedLayer(nn.Module):
         layer: the layer with the rounded weights in it.
         stored: those weights as levels.
         activations: how the input is rounded.
+        out: what its output goes through; an identity, to watch it.
+        outputs: how that is rounded; None for not at all.
     """
 
-    def __init__(self, layer: nn.Linear | nn.Conv2d, stored: StoredWeight, activations: Activations) -> None:
+    def __init__(
+        self,
+        layer: nn.Linear | nn.Conv2d,
+        stored: StoredWeight,
+        activations: Activations,
+        *,
+        outputs: Activations | None = None,
+    ) -> None:
         super().__init__()
+        self.out = nn.Identity()
+        self.outputs = outputs
         self.layer = layer
         self.stored = stored
         self.activations = activations
@@ -138,6 +149,6 @@ class QuantizedLayer(nn.Module):
         self.over = (-1,) if isinstance(layer, nn.Linear) else (-3, -2, -1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Round the activations, then run the layer."""
-        result: Tensor = self.layer(self.activations.round(x, over=self.over))
-        return result
+        """Round the activations, run the layer, round what comes out."""
+        result: Tensor = self.out(self.layer(self.activations.round(x, over=self.over)))
+        return result if self.outputs is None else self.outputs.round(result, over=self.over)

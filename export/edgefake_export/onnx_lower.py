@@ -68,19 +68,20 @@ class StoredLinear(_Stored):
     def forward(self, x: Tensor) -> Tensor:
         """Round, multiply, add the bias."""
         static = self.activations.method == "static"
-        return self.add_bias(_rounded(x, self.activations) @ self.weight(axis=1, dequantize=static))
+        return self.add_bias(_rounded(x, self.activations, unsigned=False) @ self.weight(axis=1, dequantize=static))
 
 
 class StoredConv(_Stored):
     """A float convolution with a stored weight, behind activations of any kind: (B, C, H, W) -> (B, C', H', W').
 
-    One scale a picture cannot leave an integer convolution's sums (`ConvInteger` has one for the batch), so that
-    dynamic activations are rounded and scaled back before it.
+    Static ones are unsigned, as what comes out is: ONNX Runtime's integer convolutions on x86 take nothing else. One
+    scale a picture cannot leave an integer convolution's sums (`ConvInteger` has one for the batch), so that dynamic
+    activations are rounded and scaled back before it.
     """
 
     def __init__(self, layer: QuantizedLayer, *, container: int) -> None:
         super().__init__(layer.stored.levels, layer.stored, layer.layer.bias, container=container)
-        self.activations = layer.activations
+        self.activations, self.outputs = layer.activations, layer.outputs
         self.convolution = copy.copy(layer.layer)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,13 +89,13 @@ class StoredConv(_Stored):
         like = self.convolution
         assert isinstance(like, nn.Conv2d)
         weight = self.weight(axis=0, dequantize=self.activations.method == "static")
-        convolved: Tensor = like._conv_forward(_rounded(x, self.activations), weight, self.bias)
-        return convolved
+        convolved: Tensor = like._conv_forward(_rounded(x, self.activations, unsigned=True), weight, self.bias)
+        return convolved if self.outputs is None else _rounded(convolved, self.outputs, unsigned=True)
 
 
-def _rounded(x: Tensor, activations: Activations) -> Tensor:
+def _rounded(x: Tensor, activations: Activations, *, unsigned: bool) -> Tensor:
     if activations.method == "static":
-        found: Tensor = static_levels(x, activations.scale, activations.zero)
+        found: Tensor = static_levels(x, activations.scale, activations.zero, unsigned)
         return found
     return activations.round(x, over=(-3, -2, -1))
 

@@ -109,13 +109,16 @@ def _(levels: Tensor, scale: Tensor, zero: Tensor, axis: int, dequantize: bool) 
 
 
 @torch.library.custom_op("edgefake::static_levels", mutates_args=())
-def static_levels(x: Tensor, scale: float, zero: int) -> Tensor:
-    """Round to int8 levels of a constant scale, and back (see `Activations`)."""
+def static_levels(x: Tensor, scale: float, zero: int, unsigned: bool) -> Tensor:
+    """Round to 8-bit levels of a constant scale, and back (see `Activations`).
+
+    The levels are int8 in the file, or the same ones uint8, 128 more, where that is what kernels take.
+    """
     return ((((x / scale).round() + zero).clamp(-128, 127)) - zero) * scale
 
 
 @static_levels.register_fake
-def _(x: Tensor, scale: float, zero: int) -> Tensor:
+def _(x: Tensor, scale: float, zero: int, unsigned: bool) -> Tensor:
     return torch.empty_like(x)
 
 
@@ -162,9 +165,9 @@ def _translate_stored_weight(levels: Any, scale: Any, zero: Any, axis: int, dequ
     return _stored_weight_operator()(levels, scale, zero, axis=axis, dequantize=int(dequantize))
 
 
-def _translate_static_levels(x: Any, scale: float, zero: int) -> Any:
+def _translate_static_levels(x: Any, scale: float, zero: int, unsigned: bool) -> Any:
     step = op.Constant(value_float=scale)
-    zero_point = op.Cast(op.Constant(value_int=zero), to=INT8)
+    zero_point = op.Cast(op.Constant(value_int=zero + unsigned * ZERO_POINT), to=UINT8 if unsigned else INT8)
     return op.DequantizeLinear(op.QuantizeLinear(x, step, zero_point), step, zero_point)
 
 

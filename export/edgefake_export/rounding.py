@@ -107,6 +107,14 @@ def _round(holder: nn.Sequential, names: Sequence[str], *, method: str, bits: in
         _replace(holder, layer, QuantizedLayer(_plain(layer), stored, Activations(activations)))
 
 
+def _fused(recipe: Recipe, parts: Parts) -> list[str]:
+    """Convolutions that a BatchNorm after them is merged into: where converters would, and before integer kernels."""
+    if recipe.style == "qdq":
+        return [*parts.encoder, *parts.rest]
+    halved = ((recipe.bits, parts.encoder), (recipe.other, parts.rest))
+    return [name for bits, names in halved if bits == 16 for name in names]
+
+
 def _fuse_norms(network: nn.Module, names: Collection[str]) -> None:
     """Merge a BatchNorm into the convolution before it: converters do so, and would undo a rounding to float16."""
     for prefix, parent in list(network.named_modules()):
@@ -131,15 +139,24 @@ def _halve(holder: nn.Sequential, names: Sequence[str]) -> None:
 
 
 def _static(holder: nn.Sequential, ranges: Mapping[str, Activations], *, bits: int) -> None:
-    """Static activations for the layers that are named, their weights kept as they are."""
-    for layer, activations in [(holder[0].get_submodule(name), ranges[name]) for name in ranges]:
+    """Static activations for the layers that are named, their weights kept as they are.
+
+    What comes out of a convolution is rounded too, and its bias: integer kernels add and write integers.
+    """
+    layers = {name: holder[0].get_submodule(name) for name in ranges if not name.endswith(".out")}
+    for name, layer in layers.items():
+        activations = ranges[name]
         if isinstance(layer, BitLinear):
             folded = fold(layer)
             stored = StoredWeight(folded.weight.T.contiguous(), folded.scale, None, bits)
             _replace(holder, layer, QuantizedLayer(_plain(layer), stored, activations))
         else:
             assert isinstance(layer, QuantizedLayer)
-            _replace(holder, layer, QuantizedLayer(copy.deepcopy(layer.layer), layer.stored, activations))
+            plain, outputs = copy.deepcopy(layer.layer), ranges.get(f"{name}.out")
+            if outputs is not None and plain.bias is not None:
+                step = activations.scale * layer.stored.scale  # of the integer sums that the bias is added to
+                plain.bias.data = (plain.bias.data / step).round() * step
+            _replace(holder, layer, QuantizedLayer(plain, layer.stored, activations, outputs=outputs))
 
 
 def _make_plain(network: nn.Module) -> None:
@@ -183,8 +200,7 @@ def round_encoder(module: nn.Module, recipe: Recipe, *, calibration: Tensor | No
     holder = nn.Sequential(copy.deepcopy(module).cpu().float().eval())
     _make_plain(holder)
     parts = parts_of(holder[0])
-    halved = ((recipe.bits, parts.encoder), (recipe.other, parts.rest))
-    _fuse_norms(holder[0], [name for bits, names in halved if bits == 16 for name in names])
+    _fuse_norms(holder[0], _fused(recipe, parts))
     if recipe.method in ("absmax", "zeropoint"):
         kinds = {"method": recipe.method, "activations": recipe.method}
         _round(holder, parts.encoder, bits=recipe.bits, per=recipe.per, **kinds)
@@ -221,5 +237,7 @@ def round_network(
         images = _require_pictures(recipe, calibration)
         kinds_of = holder[0].get_submodule
         names = [n for n in (*parts.encoder, *parts.patches) if isinstance(kinds_of(n), (BitLinear, QuantizedLayer))]
-        _static(holder, static_activations(holder[0], names, images), bits=recipe.bits)
+        convolutions = [name for name in names if isinstance(getattr(kinds_of(name), "layer", None), nn.Conv2d)]
+        watched = [*names, *(f"{name}.out" for name in convolutions)]
+        _static(holder, static_activations(holder[0], watched, images), bits=recipe.bits)
     return holder[0].eval()

@@ -259,7 +259,8 @@ def write_files(subject: Subject, recipes: Sequence[Recipe], folder: Path) -> It
     network, calibration = subject.checkpoint.network, subject.calibration
     require_finite(network)
     original = Reference(network, subject.compared, subject.metadata(recipes[0]))
-    for alike in _grouped(recipes, _rounds_encoder):
+    merges = any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+    for alike in _grouped(recipes, lambda recipe: (_rounds_encoder(recipe), merges and recipe.style)):
         start = time.monotonic()
         encoder = round_encoder(network, alike[0], calibration=calibration)
         for same in _grouped(alike, lambda recipe: recipe.activations):

@@ -138,13 +138,17 @@ def _halve(holder: nn.Sequential, names: Sequence[str]) -> None:
             layer.weight.data = layer.weight.data.half().float()
 
 
-def _static(holder: nn.Sequential, ranges: Mapping[str, Activations], *, bits: int) -> None:
+def _output(name: str) -> str:
+    """What the output of a `QuantizedLayer` goes through."""
+    return f"{name}.out"
+
+
+def _static(holder: nn.Sequential, names: Sequence[str], ranges: Mapping[str, Activations], *, bits: int) -> None:
     """Static activations for the layers that are named, their weights kept as they are.
 
     What comes out of a convolution is rounded too, and its bias: integer kernels add and write integers.
     """
-    layers = {name: holder[0].get_submodule(name) for name in ranges if not name.endswith(".out")}
-    for name, layer in layers.items():
+    for name, layer in [(name, holder[0].get_submodule(name)) for name in names]:
         activations = ranges[name]
         if isinstance(layer, BitLinear):
             folded = fold(layer)
@@ -152,7 +156,7 @@ def _static(holder: nn.Sequential, ranges: Mapping[str, Activations], *, bits: i
             _replace(holder, layer, QuantizedLayer(_plain(layer), stored, activations))
         else:
             assert isinstance(layer, QuantizedLayer)
-            plain, outputs = copy.deepcopy(layer.layer), ranges.get(f"{name}.out")
+            plain, outputs = copy.deepcopy(layer.layer), ranges.get(_output(name))
             if outputs is not None and plain.bias is not None:
                 step = activations.scale * layer.stored.scale  # of the integer sums that the bias is added to
                 plain.bias.data = (plain.bias.data / step).round() * step
@@ -238,6 +242,6 @@ def round_network(
         kinds_of = holder[0].get_submodule
         names = [n for n in (*parts.encoder, *parts.patches) if isinstance(kinds_of(n), (BitLinear, QuantizedLayer))]
         convolutions = [name for name in names if isinstance(getattr(kinds_of(name), "layer", None), nn.Conv2d)]
-        watched = [*names, *(f"{name}.out" for name in convolutions)]
-        _static(holder, static_activations(holder[0], watched, images), bits=recipe.bits)
+        ranges = static_activations(holder[0], [*names, *map(_output, convolutions)], images)
+        _static(holder, names, ranges, bits=recipe.bits)
     return holder[0].eval()

@@ -150,8 +150,6 @@ def _narrow(
     holders = Counter(tensor.buffer for each in (graph, *others) for tensor in each.tensors)
     alone = (n for n in sorted(readers) if readers[n] == users[n] and holders[graph.tensors[n].buffer] == 1)
     weights = [weight for n in alone if (weight := _weight(graph.tensors[n], buffers)) is not None]
-    if len({weight.start for weight in weights}) < len(weights):
-        raise DamagedError("weights that share their bytes")
     versions = {operator.version_place for operator in linear if operator.version > WIDE_VERSION}
     return tuple(weights), tuple(sorted(place for place in versions if place is not None))
 
@@ -174,17 +172,20 @@ def _weight(tensor: Tensor, buffers: list[Table]) -> PackedWeight | None:
 def widen(file: TfliteFile) -> bytes:
     """The same file with 8 bits for each level of its 2-bit weights, scales as they were.
 
-    The levels go to the end; the offsets of their buffers, the types of their tensors and the versions of
-    their operators are written over. The packed levels stay behind, unread.
+    The levels go to the end, those of equal weights that share their bytes once; the offsets of their buffers, the
+    types of their tensors and the versions of their operators are written over. The packed levels stay behind, unread.
     """
     head, tail = bytearray(file.data), list[bytes]()
     end = len(head)
+    places: dict[tuple[int, int], int] = {}
     for weight in file.packed:
-        packed = np.frombuffer(file.data, np.uint8, -(-weight.levels // 4), weight.start)
-        padding = bytes(-(end + LENGTH.size) % ALIGNMENT)
-        OFFSET.pack_into(head, weight.pointer, end + len(padding) - weight.pointer)
-        tail += [padding, LENGTH.pack(weight.levels), LEVELS[packed].tobytes()[: weight.levels]]
-        end += len(padding) + LENGTH.size + weight.levels
+        if (weight.start, weight.levels) not in places:
+            packed = np.frombuffer(file.data, np.uint8, -(-weight.levels // 4), weight.start)
+            padding = bytes(-(end + LENGTH.size) % ALIGNMENT)
+            places[weight.start, weight.levels] = end + len(padding)
+            tail += [padding, LENGTH.pack(weight.levels), LEVELS[packed].tobytes()[: weight.levels]]
+            end += len(padding) + LENGTH.size + weight.levels
+        OFFSET.pack_into(head, weight.pointer, places[weight.start, weight.levels] - weight.pointer)
         head[weight.type_place] = INT8
     for place in file.versions:
         VERSION.pack_into(head, place, WIDE_VERSION)

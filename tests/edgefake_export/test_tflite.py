@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from edgefake.models import BitLinear, build
 from edgefake.quantized import Activations, QuantizedLayer, store
 from edgefake_export.fold import FloatBitLinear, fold
+from edgefake_runtime.engine import open_engine
 from edgefake_runtime.errors import MissingExtraError, UsageError
 from edgefake_runtime.metadata import ModelMetadata
 
@@ -28,7 +29,7 @@ from ..edgefake_runtime.test_metadata import METADATA
 if importlib.util.find_spec("litert_torch") is None:
     pytest.skip("needs litert-torch", allow_module_level=True)
 
-from edgefake_export.tflite import write_tflite
+from edgefake_export.tflite import to_tflite, write_tflite
 from edgefake_export.tflite_convert import litert
 from edgefake_export.tflite_flatbuffer import parse
 
@@ -238,7 +239,7 @@ SCRIPT = """
 import hashlib, sys, torch
 from edgefake.models import build
 from edgefake.quantized import Activations, QuantizedLayer, store
-from edgefake_export.tflite import write_tflite
+from edgefake_export.tflite import to_tflite, write_tflite
 torch.set_num_threads(int(sys.argv[1]))
 torch.manual_seed(0)
 network = build("bitvit-nano").eval()
@@ -399,3 +400,20 @@ def test_bitvit_s16_is_as_small_as_promised() -> None:
     assert len(data) <= 6.6e6
     assert partitions(data) == 1
     assert relative_error(data, network, images) < 2e-2
+
+
+def test_equal_weights_share_their_bytes_and_widen() -> None:
+    """As the layers of a network that was grown are, before it has learned: the file has one of each."""
+    torch.manual_seed(0)
+    network = nn.Sequential(BitLinear(64, 64), nn.Tanh(), BitLinear(64, 64), nn.Tanh(), BitLinear(64, 64))
+    apart = to_tflite(network, example=torch.zeros(1, 64), bits=2)
+    for layer in (network[2], network[4]):
+        layer.load_state_dict(network[0].state_dict())
+    data = to_tflite(network, example=torch.zeros(1, 64), bits=2)
+    assert len(data) < len(apart) - 2 * 64 * 64 // 4 + 200
+    x = torch.randn(1, 64)
+    with torch.no_grad():
+        expected = network(x).numpy()
+    for widen in (False, True):
+        found = open_engine(data, 1, widen=widen).run(x.numpy())
+        np.testing.assert_allclose(found, expected, atol=1e-5)

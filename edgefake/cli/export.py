@@ -63,7 +63,7 @@ def export(
         bool,
         typer.Option(
             "--older-runtimes",
-            help="For ONNX Runtime since 1.6 (older operators, packed bytes) or LiteRT since 1.0 (2 bits kept in 4).",
+            help="For ONNX Runtime since 1.6 (older, slower operators) or LiteRT since 1.0 (2 bits kept in 4).",
         ),
     ] = False,
     converter: Annotated[str, typer.Option(help="To TFLite: litert-torch or onnx2tf.")] = CONVERTERS[0],

@@ -24,7 +24,11 @@ from edgefake_runtime.errors import UsageError
         ("bitvit", {"style": "integer", "activations": "static"}, "scales are taken while running"),
         ("bitvit", {"style": "qdq", "bits": 32}, "expected 8, 4 or 2 with --style qdq"),
         ("bitvit", {"bits": 32, "other": 8}, "would be the coarser part"),
-        ("bitvit", {"bits": 4, "format": "tflite", "older_runtimes": True}, "only 2-bit weights need a new LiteRT"),
+        (
+            "bitvit",
+            {"bits": 4, "format": "tflite", "older_runtimes": True},
+            "every LiteRT reads it as it is, so leave it out",
+        ),
         ("bitvit", {"style": "qdq", "older_runtimes": True}, "expected the integer style, got qdq"),
         ("linvit", {"method": "qat"}, "has no BitLinear"),
         ("linvit", {"bits": 16, "method": "gptq"}, "nothing is quantized there"),
@@ -34,7 +38,7 @@ from edgefake_runtime.errors import UsageError
         (
             "linvit",
             {"format": "tflite", "bits": 2, "method": "zeropoint", "older_runtimes": True},
-            "expected --method absmax or gptq at 2 bits for tflite, got zeropoint at 2",
+            "expected weights without zero-points at 2 bits for tflite, got zeropoint: take --method absmax or gptq",
         ),
         ("linvit", {"bits": 5}, "--bits: expected 32, 16, 8, 6, 4, 3 or 2, got 5"),
         ("linvit", {"format": "coreml"}, "--format: expected onnx or tflite, got coreml"),

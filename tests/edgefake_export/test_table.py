@@ -26,7 +26,7 @@ from edgefake_runtime.shipped import default_model, models_folder
 SMALL = models_folder() / "mtcnn" / "rnet.onnx"
 
 
-def faces(folder: Path, count: int = 20, *, label: str | None = None) -> Path:
+def faces(folder: Path, count: int = 20, *, label: str | None = None, train: int = 4) -> Path:
     """A manifest of pictures of the nano networks' size; every other one is fake."""
     folder.mkdir()
     random = np.random.default_rng(5)
@@ -34,7 +34,7 @@ def faces(folder: Path, count: int = 20, *, label: str | None = None) -> Path:
     for index in range(count):
         cv2.imwrite(str(folder / f"{index}.png"), random.integers(0, 256, (32, 32, 3), dtype=np.uint8))
         rows.append(
-            f"{index}.png,{label or ('fake' if index % 2 else 'real')},{'val' if index < count - 4 else 'train'}"
+            f"{index}.png,{label or ('fake' if index % 2 else 'real')},{'val' if index < count - train else 'train'}"
         )
     (folder / "manifest.csv").write_text("\n".join(rows))
     return folder / "manifest.csv"
@@ -190,13 +190,15 @@ def test_labels_of_one_class_are_refused(tmp_path: Path) -> None:
 
 
 def test_calibration_comes_from_the_split_train(tmp_path: Path) -> None:
-    manifest = faces(tmp_path / "faces")
+    manifest = faces(tmp_path / "faces", count=32, train=16)
     subject = open_subject(untrained("linvit-nano"), calibration=manifest)
     picture = cv2.imread(str(tmp_path / "faces" / "16.png"))[None, ..., ::-1]
     metadata = subject.metadata(resolve(subject.checkpoint.network, bits=32))
-    assert subject.calibration.shape == (4, 3, 32, 32)
+    assert subject.calibration.shape == (16, 3, 32, 32)
     expected = normalize(np.ascontiguousarray(picture), metadata.mean, metadata.std)
     np.testing.assert_array_equal(subject.calibration[0].numpy(), expected[0])
+    with pytest.raises(UsageError, match="expected 16 or more pictures to calibrate on, got 4"):
+        open_subject(untrained("linvit-nano"), calibration=faces(tmp_path / "few"))
 
 
 def test_a_race_tells_a_large_file_from_small_ones() -> None:

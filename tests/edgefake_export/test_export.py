@@ -24,6 +24,7 @@ from edgefake.quantized import Activations
 from edgefake_export import (
     Export,
     ExportReport,
+    export_checkpoint,
     export_file,
     prepare_export,
     resolve,
@@ -298,6 +299,14 @@ def test_damaged_weights_are_refused(value: float) -> None:
         damaged.network.get_parameter("tokenize.linear.bias")[0] = value
     with pytest.raises(ModelFileError, match=r"tokenize\.linear\.bias"):
         prepare_export(damaged, resolve(damaged.network), metadata=metadata("bitvit-nano", 2))
+
+
+def test_an_ending_in_capitals_is_the_format_too(tmp_path: Path) -> None:
+    loaded = checkpoint("linvit-nano")
+    crop = {"margin": 0.1, "shift": 0.0, "square": True, "origin": "test"}
+    about = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225), "crop": crop, "labels": ("real", "fake")}
+    report = export_checkpoint(replace(loaded, metadata=about), tmp_path / "M.ONNX")
+    assert (report.format, report.bytes) == ("ONNX", (tmp_path / "M.ONNX").stat().st_size)
 
 
 @pytest.mark.parametrize("place", ["missing/model.onnx", ".onnx"])

@@ -15,8 +15,9 @@ from edgefake.models import build
 from edgefake.table import markdown, write_table
 from edgefake_export import file as export_module
 from edgefake_export.cells import legal_recipes, resolve
-from edgefake_export.file import Export
+from edgefake_export.file import Export, prepare_export
 from edgefake_export.latency import Contestant, processor, race
+from edgefake_export.onnx_convert import write_onnx
 from edgefake_export.table import ExportRow, open_subject, plan_table, time_files, untrained, write_files
 from edgefake_export.table_plot import plot_export
 from edgefake_runtime.crops import normalize
@@ -90,6 +91,26 @@ def written(tmp_path_factory):
     (folder / "files").mkdir()
     found = {file.recipe: file for file in write_files(subject, plan, folder / "files")}
     return subject, [found[recipe] for recipe in plan]
+
+
+@pytest.mark.parametrize(("model", "method"), [("cnn-nano", "absmax"), ("linvit-nano", "gptq")])
+def test_files_that_share_weights_are_those_that_are_exported_alone(model, method, tmp_path) -> None:
+    """Dynamic and static ones share an encoder that is rounded once, where no BatchNorm is merged for one of them."""
+    checkpoint = untrained(model)
+    subject = open_subject(checkpoint, calibration=faces(tmp_path / "faces", count=32, train=16))
+    bits = {"absmax": 8, "gptq": 2}[method]
+    recipes = [resolve(checkpoint.network, bits=bits, method=method, style=style) for style in ("integer", "qdq")]
+    (tmp_path / "files").mkdir()
+    together = {file.recipe: file for file in write_files(subject, recipes, tmp_path / "files")}
+    for recipe in recipes:
+        alone = prepare_export(checkpoint, recipe, metadata=subject.metadata(recipe), calibration=subject.calibration)
+        out = tmp_path / f"{recipe.style}.onnx"
+        out.write_bytes(
+            write_onnx(
+                alone.rounded, example=torch.zeros(2, 3, 32, 32), recipe=recipe, metadata=alone.metadata
+            ).SerializeToString(deterministic=True)
+        )
+        assert together[recipe].path.read_bytes() == out.read_bytes()
 
 
 def test_rows_are_what_the_files_are(written) -> None:

@@ -71,6 +71,8 @@ def test_a_written_file_gives_the_same_settings(tmp_path_factory, recipe, values
         ("train_blocks", -2),
         ("workers", -1),
         ("seed", -1),
+        ("image_size", -1),
+        ("image_size", 4096),
         ("crop_margin", 50.0),
         ("precision", "int8"),
         ("view", "whole"),

@@ -323,8 +323,8 @@ def _blame(export: "Export", target: Path | None, labelled: "LabelledCrops | Non
     if target is None:
         return
     table, picture = _blamed(target)
-    drawn_rows = io.BytesIO()
-    plot_blame(rows, title=f"{target.name}: error that each layer adds").savefig(drawn_rows, dpi=120, format="png")
+    drawing = io.BytesIO()
+    plot_blame(rows, title=f"{target.name}: error that each layer adds").savefig(drawing, dpi=120, format="png")
     write_whole(table, blame_csv(rows).encode())
-    write_whole(picture, drawn_rows.getvalue())
+    write_whole(picture, drawing.getvalue())
     typer.echo(f"edgefake: wrote {table}, {picture}", err=True)

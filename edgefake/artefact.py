@@ -1,6 +1,6 @@
 """What a checkpoint says to an exported file: the runtime's metadata, made from the checkpoint's own."""
 
-from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Uncertain, __version__
+from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, QualityFloor, Roc, Uncertain, __version__
 
 from .checkpoint import Checkpoint
 from .data.manifest import LABELS
@@ -46,6 +46,8 @@ def model_metadata(checkpoint: Checkpoint, *, bits: int, method: str | None = No
             calibration=Calibration(**known["calibration"]) if "calibration" in known else UNCALIBRATED,
             threshold=known.get("threshold", 0.5),
             uncertain=Uncertain(**known["uncertain"]) if "uncertain" in known else EVEN,
+            roc=Roc.of(known["roc"]) if "roc" in known else None,
+            quality=QualityFloor(**known["quality"]) if "quality" in known else None,
             edgefake=__version__,
             training={key: known[key] for key in ("recipe", "data") if key in known},
         )

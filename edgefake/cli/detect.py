@@ -44,6 +44,12 @@ def detect(
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="P(fake) from which a face counts as fake.")
     ] = None,
+    max_false_positives: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Share of real faces that may count as fake; sets the threshold by the model's ROC."
+        ),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
     widen: Annotated[
         bool | None,
@@ -69,7 +75,7 @@ def detect(
 
     require_writable(json)
     show_warnings()
-    options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels, widen)
+    options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels, widen, max_false_positives)
     if "" in paths:
         raise UsageError("expected the name of a file or folder, got an empty one")
     detector = Detector(model, options=options)

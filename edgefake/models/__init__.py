@@ -65,6 +65,20 @@ CONFIGURATIONS: dict[str, ViTConfig | CNNConfig] = {
         fused=4,
         last=256,
     ),
+    # EfficientNet-Lite0 (Liu 2020), 3.4 M parameters, the last stride left out: 14x14 cells, the tokens of ViT-S/16.
+    # `--init imagenet` gives it ImageNet's weights.
+    "cnn-lite0": CNNConfig(
+        image_size=224,
+        stem=32,
+        widths=(16, 24, 40, 80, 112, 192, 320),
+        depths=(1, 2, 2, 3, 3, 4, 1),
+        expansions=(1, 6, 6, 6, 6, 6, 6),
+        strides=(1, 2, 2, 2, 1, 1, 1),
+        kernels=(3, 3, 5, 3, 5, 5, 3),
+        fused=0,
+        last=1280,
+        lite=True,
+    ),
     # For tests: one block of each kind.
     "cnn-nano": CNNConfig(
         image_size=32,

@@ -1,8 +1,8 @@
-"""EfficientNetV2: a convolutional baseline beside the ViTs, and their teacher (Tan & Le 2021, arXiv 2104.00298).
+"""EfficientNets: convolutional baselines beside the ViTs, and their teachers (Tan & Le 2021, arXiv 2104.00298).
 
     image (B, 3, H, W)
       -> stem, a 3x3 convolution of stride 2
-      -> Fused-MBConv stages, then MBConv stages with squeeze-and-excitation
+      -> Fused-MBConv stages, then MBConv stages, with squeeze-and-excitation or (EfficientNet-Lite) without
       -> 1x1 convolution -> mean over the map (B, C) -> head -> logits (B, classes)
 
 Early stages fuse the expansion and the depthwise convolution into one 3x3 convolution: at few channels and a large
@@ -11,7 +11,9 @@ scratch does not; the cells of the last map are the tokens that a ViT with equal
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,9 @@ class CNNConfig:
         strides: of a stage's first block.
         fused: number of stages that are Fused-MBConv; those after them are MBConv.
         last: channels of the 1x1 convolution after the stages, which are the features.
+        kernels: side of a stage's depthwise convolutions; empty for 3 everywhere. Fused-MBConv has 3.
+        lite: ReLU6 instead of SiLU, no squeeze-and-excitation, and no expansion by 1: EfficientNet-Lite (Liu 2020),
+            made for integer arithmetic on phones.
         head: hidden widths of the head; empty for one linear layer.
         classes: number of logits.
         dropout: before the head, and in it between its hidden layers.
@@ -59,16 +64,25 @@ class CNNConfig:
     head: tuple[int, ...] = ()
     classes: int = 2
     dropout: float = 0.2
+    kernels: tuple[int, ...] = ()
+    lite: bool = False
 
     def __post_init__(self) -> None:
-        stages = (self.widths, self.depths, self.expansions, self.strides)
+        stages = (self.widths, self.depths, self.expansions, self.strides, self.depthwise)
         if len({len(stage) for stage in stages}) != 1:
-            raise UsageError(f"expected widths, depths, expansions and strides of one length, got {stages}")
+            raise UsageError(f"expected widths, depths, expansions, strides and kernels of one length, got {stages}")
+        if any(kernel % 2 == 0 for kernel in self.depthwise) or set(self.depthwise[: self.fused]) - {3}:
+            raise UsageError(f"expected odd kernels, of 3 where a stage is fused; got {self.depthwise}")
         smallest = min(self.image_size, self.stem, self.last, *self.widths, *self.depths, *self.expansions)
         if smallest < 1 or not set(self.strides) <= {1, 2} or not 0 <= self.fused <= len(self.widths):
             raise UsageError(f"expected sizes of 1 or more, strides of 1 or 2, and a stage for each fused; got {self}")
         if self.image_size % self.stride:
             raise UsageError(f"expected an image size that {self.stride} divides, got {self.image_size}")
+
+    @property
+    def depthwise(self) -> tuple[int, ...]:
+        """Side of every stage's depthwise convolutions."""
+        return self.kernels or (3,) * len(self.widths)
 
     @property
     def stride(self) -> int:
@@ -82,13 +96,19 @@ class CNNConfig:
 
 
 def _convolution(
-    inputs: int, outputs: int, *, kernel: int, stride: int = 1, depthwise: bool = False, activated: bool = True
+    inputs: int,
+    outputs: int,
+    *,
+    kernel: int,
+    stride: int = 1,
+    depthwise: bool = False,
+    activation: type[nn.Module] | None = nn.SiLU,
 ) -> nn.Sequential:
-    """Convolution, BatchNorm and SiLU; a projection goes without the last (Sandler et al. 2018)."""
+    """Convolution, BatchNorm and activation; a projection goes without the last (Sandler et al. 2018)."""
     groups = inputs if depthwise else 1
     convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
     layers = [convolution, nn.BatchNorm2d(outputs, eps=NORM_EPSILON)]
-    return nn.Sequential(*layers, nn.SiLU()) if activated else nn.Sequential(*layers)
+    return nn.Sequential(*layers, activation()) if activation else nn.Sequential(*layers)
 
 
 class SqueezeExcitation(nn.Module):
@@ -129,39 +149,54 @@ class FusedMBConv(_Block):
         else:
             layers = [
                 _convolution(inputs, hidden, kernel=3, stride=stride),
-                _convolution(hidden, outputs, kernel=1, activated=False),
+                _convolution(hidden, outputs, kernel=1, activation=None),
             ]
         super().__init__(*layers, shortcut=stride == 1 and inputs == outputs)
 
 
 class MBConv(_Block):
-    """1x1 expansion, 3x3 depthwise convolution, squeeze-and-excitation, 1x1 projection (paper, figure 2).
+    """1x1 expansion, depthwise convolution, squeeze-and-excitation, 1x1 projection (paper, figure 2).
 
-    The squeeze is a quarter of the block's input channels, not of the expanded ones.
+    The squeeze is a quarter of the block's input channels, not of the expanded ones; the lite form has none.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, expansion: int, stride: int) -> None:
-        hidden = inputs * expansion
-        super().__init__(
-            _convolution(inputs, hidden, kernel=1),
-            _convolution(hidden, hidden, kernel=3, stride=stride, depthwise=True),
-            SqueezeExcitation(hidden, max(1, inputs // 4)),
-            _convolution(hidden, outputs, kernel=1, activated=False),
-            shortcut=stride == 1 and inputs == outputs,
-        )
+    def __init__(
+        self, inputs: int, outputs: int, *, expansion: int, stride: int, kernel: int = 3, lite: bool = False
+    ) -> None:
+        hidden, activation = inputs * expansion, _activation(lite)
+        layers: list[nn.Module] = []
+        if expansion > 1 or not lite:
+            layers.append(_convolution(inputs, hidden, kernel=1, activation=activation))
+        layers.append(_convolution(hidden, hidden, kernel=kernel, stride=stride, depthwise=True, activation=activation))
+        if not lite:
+            layers.append(SqueezeExcitation(hidden, max(1, inputs // 4)))
+        layers.append(_convolution(hidden, outputs, kernel=1, activation=None))
+        super().__init__(*layers, shortcut=stride == 1 and inputs == outputs)
+
+
+def _activation(lite: bool) -> type[nn.Module]:
+    return nn.ReLU6 if lite else nn.SiLU
+
+
+def _stage(config: CNNConfig, stage: int) -> Callable[..., nn.Module]:
+    """The block of a stage, all but its widths and stride."""
+    expansion = config.expansions[stage]
+    if stage < config.fused:
+        return partial(FusedMBConv, expansion=expansion)
+    return partial(MBConv, expansion=expansion, kernel=config.depthwise[stage], lite=config.lite)
 
 
 def _blocks(config: CNNConfig) -> nn.Sequential:
     """All blocks in order; the 1x1 convolution counts as the last of them."""
     blocks: list[nn.Module] = []
     inputs = config.stem
-    stages = zip(config.widths, config.depths, config.expansions, config.strides, strict=True)
-    for stage, (width, depth, expansion, stride) in enumerate(stages):
-        block = FusedMBConv if stage < config.fused else MBConv
-        blocks.append(block(inputs, width, expansion=expansion, stride=stride))
-        blocks += [block(width, width, expansion=expansion, stride=1) for _ in range(depth - 1)]
+    for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
+        block = _stage(config, stage)
+        blocks.append(block(inputs, width, stride=config.strides[stage]))
+        blocks += [block(width, width, stride=1) for _ in range(depth - 1)]
         inputs = width
-    return nn.Sequential(*blocks, _convolution(inputs, config.last, kernel=1))
+    last = _convolution(inputs, config.last, kernel=1, activation=_activation(config.lite))
+    return nn.Sequential(*blocks, last)
 
 
 def _initialize(network: nn.Module) -> None:
@@ -175,7 +210,7 @@ def _initialize(network: nn.Module) -> None:
 
 
 class CNN(nn.Module):
-    """EfficientNetV2 of the configuration's size.
+    """An EfficientNet of the configuration's form and size.
 
     Shapes: image (B, 3, image_size, image_size), normalized -> logits (B, classes).
     """
@@ -183,7 +218,7 @@ class CNN(nn.Module):
     def __init__(self, config: CNNConfig) -> None:
         super().__init__()
         self.config = config
-        self.stem = _convolution(3, config.stem, kernel=3, stride=STEM_STRIDE)
+        self.stem = _convolution(3, config.stem, kernel=3, stride=STEM_STRIDE, activation=_activation(config.lite))
         self.blocks = _blocks(config)
         self.dropout = nn.Dropout(config.dropout)
         self.head = prediction_head(config.last, config.head, classes=config.classes, dropout=config.dropout)

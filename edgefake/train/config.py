@@ -62,7 +62,9 @@ class TrainConfig:
     )
     out: Path = _setting(Path(), "folder for checkpoints, metrics and curves")
     model: str = _setting("", "named configuration, such as bitvit-tiny")
-    init: Path | None = _setting(None, "checkpoint whose weights to start from; a smaller ViT's are grown")
+    init: Path | None = _setting(
+        None, "checkpoint whose weights to start from (a smaller ViT's are grown), or imagenet for cnn-lite0"
+    )
     image_size: int = _setting(0, "side of the input in pixels, such as 112 first and then --init; 0 for the model's")
     epochs: int = _setting(10, "passes over the train split")
     batch: int = _setting(64, "images an optimizer step, over all processes")

@@ -18,6 +18,7 @@ from edgefake.data.landmarks import load_landmarks
 from edgefake.data.manifest import LABELS, Sample, check_splits, read_manifest
 from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
 from edgefake.grow import grow
+from edgefake.imagenet import load_imagenet
 from edgefake.models import Network, ViT, ViTConfig, build, configuration
 from edgefake.models.head import DEEPFAKE_HEAD
 from edgefake_runtime import Crop, InputError, UsageError
@@ -30,6 +31,9 @@ __all__ = ["make_task"]
 
 DROPPED = ("head.", "distillation_")
 """What of a pretrained network fine-tuning leaves behind."""
+
+IMAGENET = Path("imagenet")
+"""What `--init` calls the weights of a package instead of a folder."""
 
 BEFORE_BLOCKS = ("tokenize", "stem")
 """What of a network comes before its blocks."""
@@ -145,7 +149,9 @@ def _network(config: TrainConfig, classes: int) -> tuple[Network, str]:
         if config.dropout is not None and isinstance(configuration(config.model), ViTConfig):
             raise UsageError(f"dropout: expected none in the linear head of {config.model}, got {config.dropout}")
     network = _built(config.model, changes)
-    if config.init:
+    if config.init == IMAGENET:
+        load_imagenet(network, config.model)
+    elif config.init:
         _start_from(network, config.init)
     return network, config.model
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         ModelFileError,
         UsageError,
     )
-    from .metadata import Calibration, Crop, ModelMetadata, Uncertain
+    from .metadata import Calibration, Crop, ModelMetadata, QualityFloor, Roc, Uncertain
     from .mtcnn import Face, FaceDetector
     from .results import FaceFrame, FaceTrack, InputResult, ModelInfo, Report, Timing
 
@@ -46,7 +46,9 @@ __all__ = [
     "ModelFileError",
     "ModelInfo",
     "ModelMetadata",
+    "QualityFloor",
     "Report",
+    "Roc",
     "Timing",
     "Uncertain",
     "UsageError",

@@ -17,9 +17,10 @@ from .crops import cut_face
 from .errors import InputError, UsageError, printable
 from .media import PICTURE_SUFFIXES, Picture, Problem, Video, discover, open_media
 from .mtcnn import Face, FaceDetector, default_min_face
+from .quality import FaceQuality, is_good
 from .results import FaceFrame, InputResult, ModelInfo, Timing
 from .tracks import Tracker
-from .verdict import OperatingPoint, track_of
+from .verdict import OperatingPoint, track_of, worst
 
 __all__ = ["DetectOptions", "Detector"]
 
@@ -30,6 +31,12 @@ DEFAULT_EVERY = 30
 
 MIN_DETECTION = 0.9
 """Least probability of a face that is scored: below it, MTCNN's finds are half-hidden faces and patterns."""
+
+MOST_TURN = 9.0
+"""A report's largest turn of a head, since JSON knows no infinity."""
+
+LEAST_FRAMES = 2
+"""Judged frames that a track of a video needs for a verdict; a picture or a video of one scored frame needs one."""
 
 FrameCallback = Callable[[Picture | Video], None]
 
@@ -48,6 +55,8 @@ class DetectOptions:
         threads: of ONNX Runtime and LiteRT; None for one per core.
         max_megapixels: a larger picture or frame is refused before it is decoded.
         widen: run 2-bit weights of a TFLite model as 8-bit ones; None for whichever is faster here.
+        max_false_positives: instead of a threshold, the share of real faces that may count as fake, from the curve
+            in the model's file.
     """
 
     every: int = DEFAULT_EVERY
@@ -57,6 +66,7 @@ class DetectOptions:
     threads: int | None = None
     max_megapixels: float = 100.0
     widen: bool | None = None
+    max_false_positives: float | None = None
 
     def __post_init__(self) -> None:
         if self.every < 1 or (self.max_frames is not None and self.max_frames < 1):
@@ -99,7 +109,11 @@ class Detector:
         self.options = options or DetectOptions()
         threads, widen = self.options.threads, self.options.widen
         self.classifier = model if isinstance(model, Classifier) else Classifier(model, threads=threads, widen=widen)
-        self.operating_point = OperatingPoint.of(self.classifier.metadata, self.options.threshold)
+        self.operating_point = OperatingPoint.of(
+            self.classifier.metadata,
+            self.options.threshold,
+            max_false_positives=self.options.max_false_positives,
+        )
         self._faces = FaceDetector(threads=self.options.threads)
 
     @property
@@ -182,14 +196,18 @@ class Detector:
         if faces:
             crops = np.stack([cut_face(image, face.box, self.classifier.metadata) for face in faces])
             evidence = self.classifier.evidence(crops).tolist()
-            seen = [
-                FaceFrame(time_s, face.box, face.score, probability(log_odds))
-                for face, log_odds in zip(faces, evidence, strict=True)
-            ]
+            found_faces = zip(faces, crops, evidence, strict=True)
+            seen = [self._face_frame(time_s, face, crop, odds) for face, crop, odds in found_faces]
             tracker.add(seen, evidence)
         else:
             tracker.add([], [])
         watch.classify += time.perf_counter() - found
+
+    def _face_frame(self, time_s: float, face: Face, crop: NDArray[np.uint8], log_odds: float) -> FaceFrame:
+        quality = FaceQuality.of(crop, face)
+        judged = is_good(quality, self.classifier.metadata.quality)
+        turn = min(quality.turn, MOST_TURN)
+        return FaceFrame(time_s, face.box, face.score, probability(log_odds), quality.sharpness, turn, judged)
 
     def _say_scaled(self, media: Picture | Video) -> None:
         smallest = default_min_face(media.height, media.width)
@@ -205,13 +223,15 @@ class Detector:
     def _result(
         self, path: Path, media: Picture | Video, tracker: Tracker, scored: int, watch: _Stopwatch
     ) -> InputResult:
-        tracks = tuple(track_of(n, frames, odds) for n, (frames, odds) in enumerate(tracker.tracks))
-        score = max((track.score for track in tracks), default=None)
+        least = min(LEAST_FRAMES, scored)
+        tracks = tuple(track_of(n, frames, odds, least=least) for n, (frames, odds) in enumerate(tracker.tracks))
+        decides = worst(tracks)
+        score = None if decides is None else decides.score
         duration, total = (None, 1) if isinstance(media, Picture) else _length(media)
         return InputResult(
             path=str(path),
             kind=media.kind,
-            verdict=self.operating_point.verdict(score),
+            verdict=self.operating_point.verdict(score, thin=decides is not None and decides.thin),
             score=score,
             error=None,
             duration_s=duration,

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
-from .errors import ModelFileError
+from .errors import ModelFileError, UsageError
 
-__all__ = ["METADATA_KEY", "SCHEMA", "Calibration", "Crop", "ModelMetadata", "Uncertain"]
+__all__ = ["METADATA_KEY", "SCHEMA", "Calibration", "Crop", "ModelMetadata", "QualityFloor", "Roc", "Uncertain"]
 
 METADATA_KEY = "edgefake"
 """Key of the one metadata entry (JSON) in an ONNX or TFLite file."""
@@ -85,6 +85,82 @@ class Uncertain:
 
 
 @dataclass(frozen=True)
+class Roc:
+    """Measured operating points: what calling a crop fake from a P(fake) on costs and finds.
+
+    Attributes:
+        thresholds: of P(fake), falling.
+        false_positives: share of the real crops at or above each threshold, rising.
+        true_positives: share of the fake crops at or above it.
+        reals: number of real crops behind the shares.
+        origin: what was measured.
+    """
+
+    thresholds: tuple[float, ...]
+    false_positives: tuple[float, ...]
+    true_positives: tuple[float, ...]
+    reals: int
+    origin: str
+
+    def __post_init__(self) -> None:
+        _require_types(self, reals=int, origin=str)
+        columns = (self.thresholds, self.false_positives, self.true_positives)
+        for column in columns:
+            fits = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in column)
+            _require(fits and all(0 <= value <= 1 for value in column), "ROC: expected shares from 0 to 1")
+        _require(len({len(column) for column in columns}) == 1, "ROC: expected columns of one length")
+        _require(self.reals > 0, f"ROC: expected real crops behind it, got {self.reals}")
+        steps = zip(self.thresholds[1:], self.thresholds, strict=False)
+        _require(all(later < before for later, before in steps), "ROC: expected falling thresholds")
+        steps = zip(self.false_positives[1:], self.false_positives, strict=False)
+        _require(all(later >= before for later, before in steps), "ROC: expected rising false positives")
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Self:
+        """From JSON values, whose lists become tuples."""
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items()}
+        return cls(**values)
+
+    def threshold(self, false_positives: float) -> float:
+        """The lowest threshold at which at most this share of the real crops counts as fake.
+
+        Raises:
+            UsageError: a share that so few real crops cannot tell from none, or out of range.
+        """
+        if not 1 / self.reals <= false_positives <= 1:
+            raise UsageError(
+                f"max-false-positives: expected {1 / self.reals:.4f} to 1, which is what the {self.reals} real crops "
+                f"behind the model's curve can tell; got {false_positives}"
+            )
+        fits = [t for t, share in zip(self.thresholds, self.false_positives, strict=True) if share <= false_positives]
+        if not fits:
+            raise UsageError(
+                f"max-false-positives: expected {self.false_positives[0]:.4f} or more, got {false_positives}"
+            )
+        return fits[-1]
+
+
+@dataclass(frozen=True)
+class QualityFloor:
+    """Faces below it are set aside: there the model was measured to know too little.
+
+    Attributes:
+        side: least geometric mean of the box's sides, pixels.
+        sharpness: least, as `edgefake_runtime.quality` measures it.
+        turn: largest.
+        origin: what was measured.
+    """
+
+    side: float
+    sharpness: float
+    turn: float
+    origin: str
+
+    def __post_init__(self) -> None:
+        _require_types(self, side=float, sharpness=float, turn=float, origin=str)
+
+
+@dataclass(frozen=True)
 class ModelMetadata:
     """Everything that the runtime needs to turn a frame into a score.
 
@@ -101,6 +177,8 @@ class ModelMetadata:
         calibration: logits to P(fake).
         threshold: P(fake) from which a face counts as fake.
         uncertain: the band around it.
+        roc: other operating points; None in files of before they were stored.
+        quality: the floor below which a face is set aside; None for none.
         edgefake: version that wrote the file.
         training: what it was trained on and how (free form, for people).
     """
@@ -120,6 +198,8 @@ class ModelMetadata:
     uncertain: Uncertain
     edgefake: str
     training: Mapping[str, Any] = field(default_factory=dict)
+    roc: Roc | None = None
+    quality: QualityFloor | None = None
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -144,6 +224,9 @@ class ModelMetadata:
         values = asdict(self)
         if self.crop.share == 1:
             del values["crop"]["share"]  # unknown to runtimes of version 0.1.0's first models, which have none
+        for name in ("roc", "quality"):
+            if values[name] is None:
+                del values[name]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -160,6 +243,10 @@ class ModelMetadata:
             values["crop"] = Crop(**raw["crop"])
             values["calibration"] = Calibration(**raw["calibration"])
             values["uncertain"] = Uncertain(**raw["uncertain"])
+            if values.get("roc") is not None:
+                values["roc"] = Roc.of(raw["roc"])
+            if values.get("quality") is not None:
+                values["quality"] = QualityFloor(**raw["quality"])
             for key in ("mean", "std", "labels"):
                 values[key] = tuple(raw[key])
             return cls(**values)

@@ -18,12 +18,18 @@ class FaceFrame:
         box: x0, y0, x1, y1 of the face, pixels of the frame.
         detection: the face detector's probability that it is a face.
         score: P(fake).
+        sharpness: of the crop, as `edgefake_runtime.quality` measures it.
+        turn: of the head: 0 from the front, 0.5 and more towards profile.
+        judged: False where the face is below the model's floor of quality and does not count.
     """
 
     time_s: float
     box: tuple[float, float, float, float]
     detection: float
     score: float
+    sharpness: float
+    turn: float
+    judged: bool
 
 
 @dataclass(frozen=True)
@@ -32,13 +38,15 @@ class FaceTrack:
 
     Attributes:
         track: number of the track, from 0 in order of appearance.
-        score: P(fake) of the track: the mean of its frames' calibrated log-odds, as a probability.
+        score: P(fake) of the track, from the log-odds of its judged frames; of all, where none is judged.
+        thin: too few judged frames for a verdict; beside other tracks it does not count.
         start_s, end_s: times of its first and last scored frame.
         frames: its scored frames in order of time.
     """
 
     track: int
     score: float
+    thin: bool
     start_s: float
     end_s: float
     frames: tuple[FaceFrame, ...]
@@ -62,7 +70,8 @@ class InputResult:
         path: as given; bytes that are not UTF-8 appear as surrogate escapes.
         kind: "video" or "image"; of an input with an error, by its suffix.
         verdict: "fake", "real", "uncertain", "no-face" or "error".
-        score: P(fake) of the worst track; None without a face or with an error.
+        score: P(fake) of the worst track with evidence enough, or of the worst where none has; None without a face or
+            with an error.
         error: one line, or None.
         duration_s: of a video, None where unknown and for pictures.
         width, height: pixels; None with an error.

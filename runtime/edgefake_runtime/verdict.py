@@ -1,14 +1,19 @@
 """From scores to a verdict: threshold, the band around it, tracks."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .aggregate import trimmed_mean
 from .classifier import probability
 from .errors import UsageError
 from .metadata import ModelMetadata
 from .results import FaceFrame, FaceTrack, Verdict
 
-__all__ = ["OperatingPoint", "track_of"]
+__all__ = ["OperatingPoint", "track_of", "worst"]
+
+AGGREGATE = trimmed_mean
+"""How the frames of a track become one score; docs/LOG.md compares it with the others."""
 
 
 def _log_odds(share: float) -> float:
@@ -31,13 +36,30 @@ class OperatingPoint:
     high: float
 
     @classmethod
-    def of(cls, metadata: ModelMetadata, threshold: float | None = None) -> "OperatingPoint":
+    def of(
+        cls, metadata: ModelMetadata, threshold: float | None = None, *, max_false_positives: float | None = None
+    ) -> "OperatingPoint":
         """The model's own point, or another threshold with the model's band moved along in log-odds.
 
+        Args:
+            metadata: of the model.
+            threshold: of P(fake).
+            max_false_positives: instead of a threshold, the share of real crops that may count as fake, from the
+                model's stored curve.
+
         Raises:
-            UsageError: a threshold outside 0 to 1.
+            UsageError: a threshold outside 0 to 1, both, or a share that the model's curve does not know.
         """
         band = metadata.uncertain
+        if max_false_positives is not None:
+            if threshold is not None:
+                raise UsageError("expected threshold or max-false-positives, got both")
+            if metadata.roc is None:
+                raise UsageError(
+                    f"max-false-positives: expected a model with a stored ROC curve, got {metadata.name} without; "
+                    "run edgefake calibrate on its checkpoint and export it again"
+                )
+            threshold = metadata.roc.threshold(max_false_positives)
         if threshold is None:
             return cls(metadata.threshold, band.low, band.high)
         if not 0 <= threshold <= 1:
@@ -48,16 +70,24 @@ class OperatingPoint:
         low, high = (probability(_log_odds(edge) - own + wanted) for edge in (band.low, band.high))
         return cls(threshold, low, high)
 
-    def verdict(self, score: float | None) -> Verdict:
-        """`no-face` without a score; otherwise `uncertain` inside the band, else by the threshold."""
+    def verdict(self, score: float | None, *, thin: bool = False) -> Verdict:
+        """`no-face` without a score; `uncertain` inside the band or on thin evidence, else by the threshold."""
         if score is None:
             return "no-face"
-        if self.low <= score < self.high:
+        if thin or self.low <= score < self.high:
             return "uncertain"
         return "fake" if score >= self.threshold else "real"
 
 
-def track_of(number: int, frames: list[FaceFrame], evidence: list[float]) -> FaceTrack:
-    """A track's score is the mean of its log-odds, as a probability, so that within a track no frame decides alone."""
-    score = probability(math.fsum(evidence) / len(evidence))
-    return FaceTrack(number, score, frames[0].time_s, frames[-1].time_s, tuple(frames))
+def track_of(number: int, frames: list[FaceFrame], evidence: list[float], *, least: int = 1) -> FaceTrack:
+    """A track from its frames and their log-odds; fewer than `least` judged ones are thin evidence."""
+    judged = [odds for frame, odds in zip(frames, evidence, strict=True) if frame.judged]
+    score = probability(AGGREGATE(judged or evidence))
+    thin = len(judged) < least
+    return FaceTrack(number, score, thin, frames[0].time_s, frames[-1].time_s, tuple(frames))
+
+
+def worst(tracks: Sequence[FaceTrack]) -> FaceTrack | None:
+    """The track that decides: the highest score among those with evidence enough, or among all where none has."""
+    sound = [track for track in tracks if not track.thin]
+    return max(sound or tracks, key=lambda track: track.score, default=None)

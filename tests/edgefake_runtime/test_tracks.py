@@ -14,7 +14,7 @@ from .test_metadata import METADATA
 
 
 def face(x, y=100.0, side=50.0, time_s=0.0):
-    return FaceFrame(time_s, (x, y, x + side, y + side), 0.99, 0.5)
+    return FaceFrame(time_s, (x, y, x + side, y + side), 0.99, 0.5, 0.3, 0.0, True)
 
 
 def follow(*frames):

@@ -26,6 +26,7 @@ class Sample:
         split: such as "train" or "val"; empty where the manifest has no such column.
         group: identity group, which never stands in two splits; the file's name where there is none.
         line: of the manifest, from 1.
+        grouped: whether the manifest names the group.
     """
 
     path: Path
@@ -33,6 +34,7 @@ class Sample:
     split: str
     group: str
     line: int
+    grouped: bool = False
 
     @property
     def fake(self) -> bool:
@@ -44,7 +46,7 @@ class PackedSamples(Sequence[Sample]):
     """Samples as text and numbers: of a million, a worker process gets one string instead of a million objects."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
-        rows = ("\0".join((str(s.path), s.label, s.split, s.group)) for s in samples)
+        rows = ("\0".join((str(s.path), s.label, s.split, s.group, "1" * s.grouped)) for s in samples)
         text = [row.encode("utf-8", "surrogateescape") for row in rows]
         self._text = b"".join(text)
         self._ends = np.cumsum([0, *map(len, text)])
@@ -57,8 +59,8 @@ class PackedSamples(Sequence[Sample]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         row = self._text[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogateescape")
-        path, label, split, group = row.split("\0")
-        return Sample(Path(path), label, split, group, int(self._lines[index]))
+        path, label, split, group, grouped = row.split("\0")
+        return Sample(Path(path), label, split, group, int(self._lines[index]), bool(grouped))
 
 
 def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path, labels: Sequence[str] | None) -> Sample:
@@ -72,12 +74,14 @@ def _sample(row: dict[str, str | None], folder: Path, line: int, source: Path, l
     name = row["file"] or ""
     if not name:
         raise InputError(f"{source}:{line}: expected a file name, got nothing")
+    group = row.get("identity_group") or row.get("group")
     return Sample(
         path=folder / name,
         label=label,
         split=row.get("split") or "",
-        group=row.get("identity_group") or row.get("group") or name,
+        group=group or name,
         line=line,
+        grouped=bool(group),
     )
 
 

@@ -1,6 +1,6 @@
 """Metrics against scikit-learn and hand-computed cases."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -66,11 +66,57 @@ def test_bootstrap_draws_whole_groups():
     assert separate == metrics.bootstrap_auc(labels, scores, [str(i) for i in range(100)])
 
 
+def test_the_bootstrap_is_that_of_every_draw_there_can_be():
+    """Three groups have 27 draws, all alike: their percentiles are what 20,000 of them come to."""
+    groups = ["a", "a", "b", "c", "c", "c"]
+    labels = np.array([True, False, False, True, True, False])
+    scores = np.array([0.9, 0.6, 0.2, 0.4, 0.7, 0.8])
+    members = [np.array([0, 1]), np.array([2]), np.array([3, 4, 5])]
+    statistics = metrics.statistics_at(0.5)
+    found = metrics.bootstrap(labels, scores, groups, statistics, rounds=20_000)
+    for name, statistic in statistics.items():
+        draws = [np.concatenate([members[g] for g in drawn]) for drawn in product(range(3), repeat=3)]
+        values = [value for d in draws if (value := statistic(labels[d], scores[d])) is not None]
+        assert len(values) in (26, 27)  # b alone has no fake
+        expected = np.percentile(np.repeat(values, 1000), [2.5, 97.5])
+        assert found[name] == pytest.approx(tuple(expected)), name
+
+
+def test_all_statistics_see_the_same_draws_and_a_seed_decides_them():
+    random = np.random.default_rng(1)
+    labels, scores = np.arange(90) % 2 == 0, random.uniform(size=90)
+    groups = [str(i // 9) for i in range(90)]
+    together = metrics.bootstrap(labels, scores, groups, metrics.statistics_at(0.5), rounds=200)
+    assert together["auc"] == metrics.bootstrap_auc(labels, scores, groups, rounds=200)
+    assert together["auc"] != metrics.bootstrap_auc(labels, scores, groups, rounds=200, seed=1)
+
+
+def test_where_no_draw_has_a_statistic_there_is_no_interval():
+    labels, scores = np.zeros(4, bool), np.array([0.1, 0.2, 0.7, 0.9])
+    found = metrics.bootstrap(labels, scores, list("abcd"), metrics.statistics_at(0.5), rounds=100)
+    assert (found["auc"], found["eer"], found["true_positive_rate"]) == (None, None, None)
+    assert found["false_positive_rate"] == (0.0, 1.0)
+    with pytest.raises(InputError, match="both classes"):
+        metrics.bootstrap_auc(labels, scores, list("abcd"), rounds=100)
+
+
+@settings(max_examples=200, deadline=None)
+@given(both_classes, st.integers(0, 20).map(lambda k: k / 20))
+def test_rates_agree_with_scikit_learns_confusion_matrix(rows, threshold):
+    labels, scores = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
+    (tn, fp), (fn, tp) = sklearn.metrics.confusion_matrix(labels, scores >= threshold, labels=[False, True])
+    found = metrics.measure(labels, scores, threshold=threshold)
+    assert found.false_positive_rate == pytest.approx(fp / (fp + tn))
+    assert found.true_positive_rate == pytest.approx(tp / (tp + fn))
+    assert found.accuracy == pytest.approx((tp + tn) / len(rows))
+
+
 def test_one_class_has_no_auc_and_nothing_has_no_metrics():
     with pytest.raises(InputError, match="both classes"):
         metrics.auc(np.array([True]), np.array([0.5]))
     alone = metrics.measure(np.array([True]), np.array([0.7]), threshold=0.5)
     assert (alone.auc, alone.accuracy, alone.n_fake) == (None, 1.0, 1)
+    assert (alone.false_positive_rate, alone.true_positive_rate) == (None, 1.0)
     nothing = metrics.measure(np.zeros(0, bool), np.zeros(0), threshold=0.5, no_face=3, errors=1)
     assert (nothing.n, nothing.no_face, nothing.errors, nothing.log_loss) == (0, 3, 1, None)
 

@@ -15,8 +15,8 @@ def test_paths_are_relative_to_the_manifest(tmp_path):
     (tmp_path / "m.csv").write_text("file,label,split,identity_group\na/b.jpg,FAKE,train,x\nc.jpg,real,val,\n")
     first, second = read_manifest(tmp_path / "m.csv")
     assert first.path == tmp_path / "a/b.jpg"
-    assert (first.fake, first.group, first.line) == (True, "x", 2)
-    assert (second.fake, second.group) == (False, "c.jpg")
+    assert (first.fake, first.group, first.line, first.grouped) == (True, "x", 2, True)
+    assert (second.fake, second.group, second.grouped) == (False, "c.jpg", False)
     assert read_manifest(tmp_path / "m.csv", split="val") == [second]
 
 
@@ -54,7 +54,7 @@ def test_unknown_split_names_the_known_ones(tmp_path):
 
 @given(st.lists(st.tuples(*[st.text(st.characters(codec="utf-8", exclude_characters="\x00/"), min_size=1)] * 4)))
 def test_packed_samples_are_the_samples(rows):
-    samples = [Sample(Path(row[0]), *row[1:], line) for line, row in enumerate(rows)]
+    samples = [Sample(Path(row[0]), *row[1:], line, line % 2 == 0) for line, row in enumerate(rows)]
     packed = pickle.loads(pickle.dumps(PackedSamples(samples)))
     assert list(packed) == samples
     assert len(packed) == len(samples)

@@ -63,6 +63,13 @@ def test_evaluate_of_an_exported_file_loads_no_torch(tmp_path):
     assert loaded(command("evaluate", manifest, "--every", "100"), "torch", "onnx", "edgefake.train.run") == []
 
 
+def test_corruptions_and_breakdown_load_no_torch(tmp_path):
+    manifest = tmp_path / "m.csv"
+    manifest.write_text(f"file,label\n{SAMPLES / 'astronaut.png'},real\n")
+    more = ("--crops", "--corruptions", "--breakdown", "--plot", tmp_path / "x.png", "--csv", tmp_path / "x.csv")
+    assert loaded(command("evaluate", manifest, *more), "torch", "onnx") == []
+
+
 def imports_of(file):
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):

@@ -1,23 +1,50 @@
-"""`edgefake evaluate`: how good a model is on labelled inputs."""
+"""`edgefake evaluate`: how good a model is on labelled inputs, how much it stands, and where it fails."""
 
+import io
 import sys
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgefake_runtime.errors import UsageError
+from edgefake_runtime.errors import InputError, UsageError
 
 from .extras import require
 from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from edgefake.corruptions import CorruptionRow
     from edgefake.data.manifest import Sample
     from edgefake.evaluate import Evaluation
+    from edgefake.metrics import Interval
+    from edgefake.subgroups import SubgroupRow
     from edgefake_runtime import Classifier
 
 __all__ = ["evaluate"]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked for besides the figures."""
+
+    kinds: tuple[str, ...]
+    breakdown: bool
+    plot: Path | None
+    csv: Path | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was measured."""
+
+    result: "Evaluation"
+    intervals: "dict[str, Interval | None] | None"
+    corruptions: "tuple[CorruptionRow, ...]"
+    breakdown: "tuple[SubgroupRow, ...]"
 
 
 def evaluate(
@@ -29,11 +56,36 @@ def evaluate(
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,
+    half: Annotated[
+        Literal["fit", "held"] | None,
+        typer.Option(
+            help="Only half of these rows by identity group: fit, which calibration is fitted on, or held, the other."
+        ),
+    ] = None,
     crops: Annotated[bool, typer.Option("--crops", help="The pictures are face crops already.")] = False,
     every: Annotated[int, typer.Option(min=1, help="Score each n-th frame of a video.")] = 30,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="P(fake) from which an input counts as fake.")
     ] = None,
+    max_false_positives: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of the reals that may count as fake: the threshold for it, from the model's stored curve.",
+            show_default=False,
+        ),
+    ] = None,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="Score the crops also under JPEG, blur, noise, resizing and light.")
+    ] = False,
+    only: Annotated[
+        str | None, typer.Option(help="Of these corruptions alone, with commas, such as jpeg,blur.", show_default=False)
+    ] = None,
+    breakdown: Annotated[
+        bool,
+        typer.Option("--breakdown", help="Figures by the crops' face size, sharpness, brightness and skin tone proxy."),
+    ] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw corruptions and breakdown to this PNG file.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write corruptions and breakdown to this CSV file.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
     widen: Annotated[
         bool | None,
@@ -45,27 +97,68 @@ def evaluate(
     ] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file, or to - .")] = None,
 ) -> None:
-    """Measure a model: AUC, accuracy, EER, log loss and calibration error.
+    """Measure a model: AUC, accuracy, EER, log loss, calibration error and rates at the threshold.
 
-    Inputs without a face or with an error are counted and left out of the rest; an error makes the
-    exit code 3.
+    Intervals are 95 % by identity group, where the manifest names the groups. Inputs without a face or with an
+    error are counted and left out of the rest; an error makes the exit code 3.
     """
     from edgefake.data.manifest import read_manifest
+    from edgefake.evaluate import take_half
+    from edgefake_runtime.verdict import OperatingPoint
 
-    require_writable(json)
+    wanted = _wanted(corruptions=corruptions, only=only, breakdown=breakdown, plot=plot, csv=csv, crops=crops)
+    _require_places(json, plot, csv)
     show_warnings()
     samples = read_manifest(manifest, split=split, required=("file", "label"))
+    if half is not None:
+        samples = take_half(samples, half, manifest=manifest)
     classifier = _open(model, threads, widen)
-    share = _share(manifest, classifier) if crops else None
-    result = _measure(samples, classifier, share=share, every=every, threshold=threshold, threads=threads)
-    for problem in result.problems:
+    point = OperatingPoint.of(classifier.metadata, threshold, max_false_positives=max_false_positives)
+    run = _Run(manifest, classifier, point.threshold, every, threads)
+    with _progress() as progress:
+        found = _measure_crops(samples, run, wanted, progress) if crops else _measure_media(samples, run, progress)
+    for problem in found.result.problems:
         typer.echo(f"edgefake: {problem}", err=True)
-    if json is not None:
-        write_json(result.to_json(model=classifier.metadata.name, split=split), json)
+    _write(found, wanted, classifier, json, split=split, half=half)
     if json != STDOUT:
-        _print(result, classifier, split, share)
-    if result.problems:
+        _print(found, classifier, split, half, _share(manifest, classifier) if crops else None)
+    if found.result.problems:
         raise typer.Exit(3)
+
+
+def _wanted(
+    *, corruptions: bool, only: str | None, breakdown: bool, plot: Path | None, csv: Path | None, crops: bool
+) -> _Wanted:
+    """Refuse options that say nothing, and a plot that cannot be drawn."""
+    from edgefake.corruptions import CORRUPTIONS, chosen_kinds
+
+    for option, given in (("--corruptions", corruptions), ("--breakdown", breakdown)):
+        if given and not crops:
+            raise UsageError(f"{option}: expected face crops, got whole pictures and videos; add --crops")
+    if only is not None and not corruptions:
+        raise UsageError("--only: expected --corruptions beside it, got none; add it")
+    for option, target in (("--plot", plot), ("--csv", csv)):
+        if target is not None and not (corruptions or breakdown):
+            raise UsageError(f"{option}: expected --corruptions or --breakdown beside it, got neither; add one")
+    if plot is not None:
+        require("train", "matplotlib")
+    kinds = () if not corruptions else tuple(CORRUPTIONS) if only is None else tuple(chosen_kinds(only))
+    return _Wanted(kinds, breakdown, plot, csv)
+
+
+def _require_places(json: Path | None, plot: Path | None, csv: Path | None) -> None:
+    """Refuse before the work what cannot be written."""
+    from edgefake.evaluation_table import CSV_HEADER
+
+    for option, target in (("--plot", plot), ("--csv", csv)):
+        if target == STDOUT:
+            raise UsageError(f"{option}: expected a file, got -; name one")
+    places = [target.absolute() for target in (json, plot, csv) if target is not None]
+    if len(set(places)) < len(places):
+        raise UsageError("--json, --plot and --csv: expected different files, got one twice; name another")
+    require_writable(json)
+    require_writable(plot, begins=b"\x89PNG", kind="PNG picture")
+    require_writable(csv, begins=CSV_HEADER.encode(), kind="CSV of this command")
 
 
 def _open(model: Path | None, threads: int | None, widen: bool | None) -> "Classifier":
@@ -89,44 +182,145 @@ def _share(manifest: Path, classifier: "Classifier") -> float:
     return centre_share(classifier.metadata.crop, read_crop_rule(manifest))
 
 
-def _print(result: "Evaluation", classifier: "Classifier", split: str | None, share: float | None) -> None:
-    """What was measured, then the figures."""
-    about = {"model": classifier.metadata.name, "file": str(classifier.path), "split": split or "all"}
-    if share is not None and share < 1:
-        about["centre"] = f"{share:.4f}"  # of each crop's side
-    for name, text in about.items():
-        typer.echo(f"{name:10s}{text:>10s}")
-    for name, value in asdict(result.metrics).items():
-        shown = "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
-        typer.echo(f"{name:10s}{shown:>10s}")
+@dataclass(frozen=True)
+class _Run:
+    """How inputs are scored."""
+
+    manifest: Path
+    classifier: "Classifier"
+    threshold: float
+    every: int
+    threads: int | None
 
 
-def _measure(
-    samples: list["Sample"],
-    classifier: "Classifier",
-    *,
-    share: float | None,
-    every: int,
-    threshold: float | None,
-    threads: int | None,
-) -> "Evaluation":
-    """Crops at this share of their side, or whole pictures and videos where it is None."""
-    import cv2
+def _progress() -> "Progress":
     from rich.console import Console
     from rich.progress import Progress
 
-    from edgefake.evaluate import evaluate_crops, evaluate_media
+    return Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr))
+
+
+def _stage(progress: "Progress", name: str, total: int) -> Callable[[int], None]:
+    """A bar of its own; call it with what is done."""
+    task = progress.add_task(name, total=total)
+    return lambda count: progress.update(task, completed=count)
+
+
+def _measure_media(samples: Sequence["Sample"], run: _Run, progress: "Progress") -> _Found:
+    """Whole pictures and videos, as `edgefake detect` judges them."""
+    from edgefake.evaluate import evaluate_media
     from edgefake_runtime import DetectOptions, Detector
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr)) as progress:
-        task = progress.add_task("evaluating", total=len(samples))
-        if threads is not None:
-            cv2.setNumThreads(threads)
+    options = DetectOptions(every=run.every, threshold=run.threshold, threads=run.threads)
+    on_done = _stage(progress, "evaluating", len(samples))
+    result = evaluate_media(Detector(run.classifier, options=options), samples, on_done=on_done)
+    return _Found(result, result.intervals(), (), ())
 
-        def done(count: int) -> None:
-            progress.update(task, completed=count)
 
-        if share is not None:
-            return evaluate_crops(classifier, samples, share=share, threshold=threshold, on_done=done)
-        options = DetectOptions(every=every, threshold=threshold, threads=threads)
-        return evaluate_media(Detector(classifier, options=options), samples, on_done=done)
+def _measure_crops(samples: Sequence["Sample"], run: _Run, wanted: _Wanted, progress: "Progress") -> _Found:
+    """Pictures that are face crops already."""
+    import cv2
+
+    from edgefake.corruptions import sweep
+    from edgefake.data.crop_rule import read_crop_rule
+    from edgefake.evaluate import evaluate_crops
+    from edgefake.subgroups import break_down, describe_faces, face_sides
+
+    if run.threads is not None:
+        cv2.setNumThreads(run.threads)
+    classifier, share = run.classifier, _share(run.manifest, run.classifier)
+    on_done = _stage(progress, "evaluating", len(samples))
+    result = evaluate_crops(classifier, samples, share=share, threshold=run.threshold, on_done=on_done)
+    corruptions: tuple[CorruptionRow, ...] = ()
+    subgroups: tuple[SubgroupRow, ...] = ()
+    if wanted.kinds:
+        on_done = _stage(progress, "corrupted", len(result.samples))
+        corruptions = sweep(classifier, result, share=share, kinds=wanted.kinds, on_done=on_done)
+    if wanted.breakdown:
+        on_done = _stage(progress, "describing", len(result.samples))
+        rule, sides = read_crop_rule(run.manifest), face_sides(run.manifest)
+        faces = describe_faces(result, classifier.metadata, rule=rule, sides=sides, on_done=on_done)
+        subgroups = break_down(result, faces)
+    return _Found(result, result.intervals(), corruptions, subgroups)
+
+
+def _write(
+    found: _Found,
+    wanted: _Wanted,
+    classifier: "Classifier",
+    json: Path | None,
+    *,
+    split: str | None,
+    half: str | None,
+) -> None:
+    """The files that were asked for."""
+    name, groups = classifier.metadata.name, found.result.groups
+    if json is not None:
+        more = {
+            "half": half,
+            "groups": None if groups is None else len(set(groups)),
+            "intervals": found.intervals,
+            "corruptions": [asdict(row) for row in found.corruptions] if wanted.kinds else None,
+            "breakdown": [asdict(row) for row in found.breakdown] if wanted.breakdown else None,
+        }
+        write_json(found.result.to_json(model=name, split=split, **more), json)
+    if wanted.csv is not None:
+        from edgefake.evaluation_table import to_csv
+
+        _write_whole(wanted.csv, to_csv(found.corruptions, found.breakdown).encode())
+    if wanted.plot is not None:
+        from edgefake.evaluation_plot import plot_evaluation
+
+        about = ", ".join(word for word in (name, split or "all rows", half and f"half {half}") if word)
+        picture = io.BytesIO()
+        title = f"{about}: {found.result.metrics.n} crops, threshold {found.result.threshold:.3f}"
+        plot_evaluation(found.corruptions, found.breakdown, title=title).savefig(picture, format="png", dpi=120)
+        _write_whole(wanted.plot, picture.getvalue())
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    from edgefake.whole import write_whole
+
+    try:
+        write_whole(target, data)
+    except OSError as error:
+        raise InputError(f"{target}: expected a file that can be written, got: {error.strerror or error}") from error
+
+
+def _print(found: _Found, classifier: "Classifier", split: str | None, half: str | None, share: float | None) -> None:
+    """What was measured, then the figures with their intervals, then the tables."""
+    from edgefake.evaluation_table import breakdown_lines, corruption_lines
+
+    result, groups = found.result, found.result.groups
+    about = {"model": classifier.metadata.name, "file": str(classifier.path), "split": split or "all"}
+    if half is not None:
+        about["half"] = half
+    if groups is not None:
+        about["groups"] = str(len(set(groups)))
+    if share is not None and share < 1:
+        about["centre"] = f"{share:.4f}"  # of each crop's side
+    about["threshold"] = f"{result.threshold:.4f}"
+    for name, text in about.items():
+        typer.echo(f"{name:20s}{text:>10s}")
+    _print_figures(result, found.intervals)
+    for lines in (corruption_lines(found.corruptions), breakdown_lines(found.breakdown)):
+        rows = list(lines)
+        if len(rows) > 1:
+            typer.echo("\n".join(["", *rows]))
+
+
+def _print_figures(result: "Evaluation", intervals: "dict[str, Interval | None] | None") -> None:
+    """A figure a line, and below where the intervals come from or why there are none."""
+    from edgefake.evaluate import LEAST_GROUPS
+    from edgefake.evaluation_table import interval_text
+
+    spans = {name: f"{interval_text(interval):>14s}" for name, interval in (intervals or {}).items()}
+    for name, value in asdict(result.metrics).items():
+        shown = "-" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)
+        typer.echo(f"{name:20s}{shown:>10s}{spans.get(name, '')}")
+    if intervals is not None:
+        typer.echo("intervals: 95 %, by identity group")
+    elif result.groups is None:
+        typer.echo("no intervals: the manifest does not name the identity group of every row")
+    else:
+        typer.echo(f"no intervals: they take {LEAST_GROUPS} identity groups or more")

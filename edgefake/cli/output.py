@@ -76,12 +76,17 @@ def progress_bar(doing: str, unit: str, *, transient: bool = False) -> "Progress
     return Progress(*columns, console=Console(stderr=True), transient=transient, disable=not shown)
 
 
-def require_writable(target: Path | None) -> None:
-    """Refuse a JSON target before the work: what could not be written, and what is no report to replace.
+def require_writable(target: Path | None, *, begins: bytes = b"{", kind: str = "JSON report") -> None:
+    """Refuse a target before the work: what could not be written, and what is no earlier result to replace.
+
+    Args:
+        target: a file, "-" or nothing.
+        begins: how a file begins that may be replaced.
+        kind: what such a file is.
 
     Raises:
         InputError: its folder does not exist or takes no files.
-        UsageError: it is an existing file that does not begin as JSON does, such as an input.
+        UsageError: it is an existing file that begins otherwise, such as an input.
     """
     if target is None or target == STDOUT:
         return
@@ -93,14 +98,16 @@ def require_writable(target: Path | None) -> None:
         raise _unwritable(target, error) from error
     if stat.S_ISDIR(mode) or (not mode and not os.access(target.parent, os.W_OK | os.X_OK)):
         raise InputError(f"{target}: expected a file in a folder that can be written; check the path")
-    if stat.S_ISREG(mode) and not _looks_like_json(target):
-        raise UsageError(f"{target}: expected a new file or a JSON report to replace, got another file; name one")
+    if stat.S_ISREG(mode) and not _is_empty_or_begins(target, begins):
+        raise UsageError(f"{target}: expected a new file or a {kind} to replace, got another file; name one")
 
 
-def _looks_like_json(path: Path) -> bool:
+def _is_empty_or_begins(path: Path, begins: bytes) -> bool:
+    """White space before it does not count."""
     try:
         with path.open("rb") as file:
-            return file.read(64).lstrip()[:1] in (b"", b"{")
+            head = file.read(64 + len(begins)).lstrip()
+            return not head or head.startswith(begins)
     except OSError as error:
         raise _unwritable(path, error) from error
 

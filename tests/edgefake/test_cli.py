@@ -323,7 +323,10 @@ def test_evaluate_counts_and_measures(landscape, tmp_path):
     assert done.returncode == 3
     figures = json.loads(done.stdout)
     counts, scores = ["n", "n_real", "n_fake", "no_face", "errors"], ["auc", "accuracy", "eer", "log_loss", "ece"]
-    assert list(figures) == ["model", "split", *counts, *scores]
+    scores += ["false_positive_rate", "true_positive_rate"]
+    more = ["half", "groups", "intervals", "corruptions", "breakdown"]
+    assert list(figures) == ["model", "split", "threshold", *counts, *scores, *more]
+    assert [figures[key] for key in more] == [None] * 5
     assert (figures["model"], figures["split"]) == ("bitvit-tiny", None)
     assert [figures[key] for key in counts] == [2, 1, 1, 1, 1]
     assert figures["auc"] in (0.0, 0.5, 1.0)
@@ -339,7 +342,7 @@ def test_evaluate_crops_scores_pictures_as_they_are(tmp_path):
     (tmp_path / "m.csv").write_text("\n".join(rows))
     done = edgefake("evaluate", tmp_path / "m.csv", "--crops", "--split", "val")
     assert done.returncode == 0, done.stderr
-    figures = dict(line.split() for line in done.stdout.decode().splitlines())
+    figures = dict(line.split() for line in done.stdout.decode().splitlines() if ":" not in line)
     assert (figures["n"], figures["n_fake"], figures["errors"]) == ("6", "1", "0")
     report = tmp_path / "report.json"
     assert edgefake("evaluate", tmp_path / "m.csv", "--crops", "--split", "val", "--json", report).returncode == 0

@@ -1,15 +1,104 @@
-"""From raw logits to probabilities: Platt scaling, and a band where the model knows too little."""
+"""From raw logits to verdicts: Platt scaling, threshold, a band where the model knows too little, the ROC curve."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefake_runtime import Calibration, InputError
+from edgefake_runtime import Calibration, InputError, Roc, Uncertain
 
-__all__ = ["fit_calibration", "halves_by_group"]
+__all__ = ["Operation", "fit_band", "fit_calibration", "fit_operation", "halves_by_group", "roc_of"]
 
 NEWTON_STEPS = 50
+
+THRESHOLD = 0.5
+"""Of calibrated scores of balanced classes it makes the fewest errors."""
+
+MAX_ERROR = 0.2
+"""Share of wrong verdicts outside the uncertain band, unless told otherwise."""
+
+WIDEST = 0.9
+"""Largest upper end of the band; a model that needs a wider one gives hardly any verdict."""
+
+ROC_POINTS = 64
+"""Most operating points that a model file keeps."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """How logits become verdicts, as a model file keeps it."""
+
+    calibration: Calibration
+    threshold: float
+    uncertain: Uncertain
+    roc: Roc
+
+
+def fit_operation(
+    labels: NDArray[np.bool_], margins: NDArray[np.float64], *, origin: str, max_error: float = MAX_ERROR
+) -> Operation:
+    """Calibration, threshold, band and curve from the same samples.
+
+    Args:
+        labels: (n,), True for fake; as many real as fake, so that a calibrated 0.5 is where the errors are fewest.
+        margins: (n,), logit of fake minus logit of real.
+        origin: what the data are, for the metadata.
+        max_error: share of wrong verdicts that the band leaves outside of it.
+
+    Raises:
+        InputError: one class only, or margins that rank fakes below reals.
+    """
+    calibration = fit_calibration(labels, margins, origin=f"Platt scaling on {origin}")
+    log_odds = calibration.scale * margins + calibration.shift
+    scores = 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
+    band = fit_band(labels, scores, max_error=max_error, origin=origin)
+    return Operation(calibration, THRESHOLD, band, roc_of(labels, scores, origin=origin))
+
+
+def fit_band(
+    labels: NDArray[np.bool_], scores: NDArray[np.float64], *, origin: str, max_error: float = MAX_ERROR
+) -> Uncertain:
+    """The narrowest band around 0.5, even in log-odds, outside of which at most `max_error` of the verdicts are wrong.
+
+    Args:
+        labels: (n,), True for fake.
+        scores: (n,), calibrated P(fake).
+        origin: what the data are, for the metadata.
+        max_error: share of wrong verdicts.
+
+    Raises:
+        InputError: no band up to 0.1 to 0.9 does it.
+    """
+    sure = np.maximum(scores, 1 - scores)
+    wrong = (scores >= THRESHOLD) != labels
+    for high in np.arange(0.5, WIDEST + 0.005, 0.01):
+        outside = sure >= high
+        if outside.any() and wrong[outside].mean() <= max_error:
+            edge = round(float(high), 2)
+            said = f"outside, {outside.mean():.0%} got a verdict and {wrong[outside].mean():.1%} of those were wrong"
+            return Uncertain(low=round(1 - edge, 2), high=edge, origin=f"{said}, {origin}")
+    raise InputError(
+        f"uncertain band: expected a model whose surest verdicts are wrong in at most {max_error:.0%}, got more on "
+        f"{origin}; train it longer, or allow more with --max-error"
+    )
+
+
+def roc_of(labels: NDArray[np.bool_], scores: NDArray[np.float64], *, origin: str) -> Roc:
+    """Operating points of scores P(fake): at most 64, spaced evenly in the logarithm of the false positives.
+
+    Each is the lowest threshold with its number of false positives.
+    """
+    reals, fakes = np.sort(scores[~labels])[::-1], scores[labels]
+    allowed = np.unique(np.concatenate([[0], np.geomspace(1, len(reals), ROC_POINTS - 1).astype(int)]))
+    points = []
+    for count in allowed:
+        # Just above the first real score that must not count; 0 lets everything through.
+        threshold = min(float(np.nextafter(reals[count], 2)), 1.0) if count < len(reals) else 0.0
+        points.append((threshold, float((reals >= threshold).mean()), float((fakes >= threshold).mean())))
+    kept = [point for point, later in zip(points, [*points[1:], None], strict=True) if not later or later[0] < point[0]]
+    thresholds, false_positives, true_positives = zip(*kept, strict=True)
+    return Roc(thresholds, false_positives, true_positives, reals=len(reals), origin=origin)
 
 
 def fit_calibration(labels: NDArray[np.bool_], margins: NDArray[np.float64], *, origin: str) -> Calibration:

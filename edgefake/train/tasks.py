@@ -172,10 +172,14 @@ def _full(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _start_from(network: Network, folder: Path) -> None:
-    """The checkpoint's weights, or those of a smaller ViT grown to the network's size."""
+    """The checkpoint's weights, or those of a smaller ViT grown to the network's size.
+
+    A LinViT takes the weights that a compact BitViT multiplies with; a BitViT goes on from latent weights alone.
+    """
     checkpoint = load_checkpoint(folder)
     known = checkpoint.network
-    if _shapes(known) == _shapes(network):
+    as_floats = checkpoint.compact and isinstance(network, ViT) and not network.config.ternary
+    if _shapes(known) == _shapes(network) and not as_floats:
         network.load_state_dict(_full(folder, checkpoint).network.state_dict())
     elif isinstance(network, ViT) and isinstance(known, ViT):
         grow(known, network)

@@ -6,7 +6,7 @@ import sklearn.linear_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefake.calibrate import fit_calibration, halves_by_group
+from edgefake.calibrate import fit_band, fit_calibration, fit_operation, halves_by_group, roc_of
 from edgefake_runtime.errors import InputError
 
 
@@ -41,3 +41,57 @@ def test_no_group_stands_in_both_halves(groups):
     }
     largest = max(groups.count(g) for g in set(groups))
     assert abs(int(first.sum()) - int((~first).sum())) <= largest
+
+
+def scores_of(random, count=2000, strength=1.0):
+    """Labels and calibrated scores: a fake is drawn with the probability that its score says."""
+    log_odds = random.normal(size=count) * strength
+    scores = 1 / (1 + np.exp(-log_odds))
+    return random.random(count) < scores, scores
+
+
+def test_the_band_leaves_few_wrong_verdicts_outside_and_is_the_narrowest():
+    labels, scores = scores_of(np.random.default_rng(1), strength=1.5)
+    band = fit_band(labels, scores, origin="test", max_error=0.2)
+
+    def error(high):
+        outside = np.maximum(scores, 1 - scores) >= high
+        return ((scores >= 0.5) != labels)[outside].mean()
+
+    assert band.low == pytest.approx(1 - band.high)
+    assert error(band.high) <= 0.2 < error(band.high - 0.01)
+    assert 0.5 < band.high < 0.9
+
+
+def test_a_sure_model_has_no_band_and_a_blind_one_is_refused():
+    labels = np.array([False, True] * 100)
+    assert fit_band(labels, np.where(labels, 0.99, 0.01), origin="test").high == 0.5
+    with pytest.raises(InputError, match="--max-error"):
+        fit_band(labels, np.full(200, 0.95), origin="test")
+
+
+@given(st.integers(0, 30), st.integers(2, 300))
+def test_every_point_of_the_curve_is_what_it_says(seed, count):
+    random = np.random.default_rng(seed)
+    labels = np.concatenate([[True, False], random.random(count) < 0.5])
+    scores = np.round(random.random(count + 2), 2)  # with ties
+    curve = roc_of(labels, scores, origin="test")
+    assert curve.reals == int((~labels).sum())
+    assert len(curve.thresholds) <= 64
+    for threshold, false_alarms, found in zip(
+        curve.thresholds, curve.false_positives, curve.true_positives, strict=True
+    ):
+        assert false_alarms == (scores[~labels] >= threshold).mean()
+        assert found == (scores[labels] >= threshold).mean()
+    assert curve.false_positives[-1] == curve.true_positives[-1] == 1
+
+
+def test_the_whole_operation_comes_from_the_margins():
+    random = np.random.default_rng(2)
+    labels, scores = scores_of(random, strength=2.0)
+    margins = (np.log(scores / (1 - scores)) + 0.7) / 1.9
+    fitted = fit_operation(labels, margins, origin="test", max_error=0.15)
+    assert fitted.calibration.scale == pytest.approx(1.9, rel=0.1)
+    assert fitted.calibration.shift == pytest.approx(-0.7, abs=0.15)
+    assert fitted.uncertain.low < fitted.threshold < fitted.uncertain.high
+    assert fitted.roc.threshold(0.1) > fitted.roc.threshold(0.3)

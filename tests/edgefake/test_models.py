@@ -141,6 +141,17 @@ def test_cnn_small_has_the_maps_of_the_paper():
     assert features.shape == (1, 49, 1280)
 
 
+def test_cnn_lite0_is_efficientnet_lite0_with_the_cells_of_a_vit_s16():
+    network = build("cnn-lite0", classes=1000)
+    assert sum(p.numel() for p in network.parameters()) == 4_652_008  # tensorflow's and timm's efficientnet_lite0
+    assert network.config.grid == configuration("bitvit-s16").grid == 14
+    kinds = {type(module) for module in network.modules()}
+    assert torch.nn.ReLU6 in kinds
+    assert not kinds & {torch.nn.SiLU, SqueezeExcitation}
+    kernels = [m.kernel_size[0] for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1]
+    assert kernels == [3] * 3 + [5] * 2 + [3] * 3 + [5] * 7 + [3]
+
+
 def test_cnn_tiny_has_the_tokens_of_the_tiny_vits():
     config = configuration("cnn-tiny")
     assert (config.grid, config.image_size) == (7, 112)

@@ -30,6 +30,49 @@ def test_metadata_round_trip():
     assert ModelMetadata.from_json(METADATA.to_json()) == METADATA
 
 
+ROC = {
+    "thresholds": [0.9, 0.4],
+    "false_positives": [0.0, 0.2],
+    "true_positives": [0.3, 0.9],
+    "reals": 50,
+    "origin": "t",
+}
+FLOOR = {"side": 40, "sharpness": 0.1, "turn": 0.5, "origin": "t"}
+
+
+def test_curve_and_floor_travel_with_the_file_and_may_be_missing():
+    raw = json.loads(METADATA.to_json())
+    assert not {"roc", "quality"} & raw.keys()
+    whole = ModelMetadata.from_json(json.dumps(raw | {"roc": ROC, "quality": FLOOR}))
+    assert whole.roc.thresholds == (0.9, 0.4)
+    assert whole.quality.side == 40
+    assert ModelMetadata.from_json(whole.to_json()) == whole
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"thresholds": [0.4, 0.9]},
+        {"false_positives": [0.2, 0.0]},
+        {"true_positives": [0.3]},
+        {"true_positives": [0.3, 1.2]},
+        {"thresholds": ["a", "b"]},
+        {"reals": 0},
+        {"origin": 5},
+    ],
+)
+def test_an_impossible_curve_is_refused(change):
+    raw = json.loads(METADATA.to_json())
+    with pytest.raises(ModelFileError, match=r"ROC|origin"):
+        ModelMetadata.from_json(json.dumps(raw | {"roc": ROC | change}))
+
+
+def test_an_impossible_floor_is_refused():
+    raw = json.loads(METADATA.to_json())
+    with pytest.raises(ModelFileError, match="side"):
+        ModelMetadata.from_json(json.dumps(raw | {"quality": FLOOR | {"side": "large"}}))
+
+
 def test_unknown_fields_are_ignored_but_a_newer_schema_is_not():
     raw = json.loads(METADATA.to_json())
     assert ModelMetadata.from_json(json.dumps(raw | {"colour_profile": "sRGB"})) == METADATA

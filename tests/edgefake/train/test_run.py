@@ -15,6 +15,7 @@ from edgefake.checkpoint import load_checkpoint
 from edgefake.data.crop_rule import write_crop_rule
 from edgefake.data.manifest import read_manifest
 from edgefake.data.pictures import PictureDataset, View, to_input
+from edgefake.models.bitlinear import ternarize
 from edgefake.predict import predict
 from edgefake.train.config import TrainConfig, read_config
 from edgefake.train.engine import Engine, Events, make_accelerator
@@ -310,6 +311,25 @@ def test_a_smaller_vit_is_grown(manifest, tmp_path):
     assert (ours - theirs).abs().max() < 0.1 * theirs.square().mean().sqrt()
     with pytest.raises(UsageError, match="full checkpoint to go on from, got a compact one"):
         make_task(settings(manifest, tmp_path, model="bitvit-tiny", init=shipped))
+
+
+def test_a_linvit_takes_the_weights_that_a_compact_bitvit_multiplies_with(manifest, tmp_path):
+    shipped = load_checkpoint(ROOT / "models" / "bitvit-tiny").network
+    task = make_task(settings(manifest, tmp_path, model="linvit-tiny", init=ROOT / "models" / "bitvit-tiny"))
+    weight, known = (network.blocks[0].attention.qkv.weight for network in (task.network, shipped))
+    ternary, scale = ternarize(known)
+    assert torch.allclose(weight, ternary * scale)
+    images = torch.randn(8, 3, 112, 112)
+    with torch.no_grad():
+        ours, theirs = task.network.eval()(images), shipped(images)
+    assert (ours - theirs).abs().max() < 0.1 * theirs.square().mean().sqrt()  # 8-bit activations apart
+
+
+def test_imagenet_is_a_start_for_a_network_of_its_kind_alone(manifest, tmp_path):
+    with pytest.raises(UsageError, match=r"weights of ImageNet \(cnn-lite0\), got bitvit-nano"):
+        make_task(settings(manifest, tmp_path, init=Path("imagenet")))
+    task = make_task(settings(manifest, tmp_path, model="cnn-lite0", image_size=32, init=Path("imagenet")))
+    assert float(task.network.stem[1].running_var.max()) != 1  # a fresh BatchNorm's
 
 
 def test_what_would_fail_after_hours_is_refused_at_once(manifest, tmp_path):

@@ -32,11 +32,11 @@ def folder(tmp_path_factory):
     crops = place / "crops"
     crops.mkdir()
     strip = cv2.imread(str(ROOT / "export" / "edgefake_export" / "faces.png"))
-    rows = ["file,label,split"]
+    rows = ["file,label,split,identity_group"]
     for index in range(24):
         tile = strip[:, index % 8 * 224 : (index % 8 + 1) * 224]
         cv2.imwrite(str(crops / f"{index}.png"), cv2.flip(tile, 1) if index > 7 else tile)
-        rows.append(f"{index}.png,{'fake' if index % 2 else 'real'},{'val' if index > 15 else 'train'}")
+        rows.append(f"{index}.png,{'fake' if index % 2 else 'real'},{'val' if index > 15 else 'train'},p{index // 2}")
     (crops / "manifest.csv").write_text("\n".join(rows))
     return place
 

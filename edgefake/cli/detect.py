@@ -8,7 +8,8 @@ import typer
 
 from edgefake_runtime.errors import UsageError, printable
 
-from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
+from .detect_output import Targets, show
+from .output import STDOUT, is_terminal, show_warnings, write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -20,14 +21,6 @@ __all__ = ["detect"]
 
 NAME_WIDTH = 40
 """Columns of an input's name beside its progress bar; a longer one keeps its end."""
-
-COLORS = {
-    "fake": "red",
-    "real": "green",
-    "uncertain": "yellow",
-    "no-face": "bright_black",
-    "error": "magenta",
-}
 
 
 def detect(
@@ -63,6 +56,14 @@ def detect(
         float, typer.Option(min=0.001, help="Refuse larger pictures and frames before decoding them.")
     ] = 100.0,
     json: Annotated[Path | None, typer.Option(help="Write a JSON report to this file, or to - .")] = None,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Write the video (.mp4, .webm) or picture (.png, .jpg) with faces, tracks and scores in it."),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page (HTML) for people to this file, or to - .")] = None,
+    heatmap: Annotated[
+        bool, typer.Option("--heatmap", help="Show in them what the model looked at: 50 runs for each face.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
 ) -> None:
     """Tell whether the faces in videos and pictures are fake.
@@ -73,19 +74,24 @@ def detect(
 
     from edgefake_runtime import DetectOptions, Detector, Report, __version__
 
-    require_writable(json)
     show_warnings()
     options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels, widen, max_false_positives)
     if "" in paths:
         raise UsageError("expected the name of a file or folder, got an empty one")
+    inputs = [Path(path) for path in paths]
+    targets = Targets(json, annotate, report, heatmap)
+    targets.require(inputs, max_megapixels=max_megapixels)
     detector = Detector(model, options=options)
     if threads is not None:
         cv2.setNumThreads(threads)
-    results = _run(detector, [Path(path) for path in paths], silent=quiet or not is_terminal(sys.stderr))
+    silent = quiet or not is_terminal(sys.stderr)
+    results = _run(detector, inputs, silent=silent)
     if json is not None:
-        write_json(Report(__version__, detector.model, tuple(results)).to_json(), json)
-    if not quiet and json != STDOUT:
-        _show(results, detector)
+        write_text(Report(__version__, detector.model, tuple(results)).to_json(), json)
+    if not quiet and STDOUT not in (json, report):
+        show(results, detector)
+    targets.write_annotated(results[0], detector, silent=silent)
+    targets.write_page(results, detector, silent=silent)
     if any(result.verdict == "error" for result in results):
         raise typer.Exit(3)
 
@@ -142,33 +148,3 @@ class _Bars:
         name = printable(media.path)
         short = name if len(name) <= NAME_WIDTH else f"…{name[1 - NAME_WIDTH :]}"
         self.shown = media.path, self.progress.add_task(short, total=total, rate="")
-
-
-def _show(results: list["InputResult"], detector: "Detector") -> None:
-    if is_terminal(sys.stdout):
-        _show_table(results, detector)
-        return
-    for result in results:
-        score = "-" if result.score is None else f"{result.score:.3f}"
-        typer.echo(f"{result.verdict}\t{score}\t{printable(Path(result.path))}")
-
-
-def _show_table(results: list["InputResult"], detector: "Detector") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("verdict", "P(fake)", "faces", "frames", "seconds", "input")
-    for result in results:
-        score = "-" if result.score is None else f"{result.score:.3f}"
-        numbers = (str(len(result.faces)), str(result.frames_scored), f"{result.timing_s.total:.2f}")
-        verdict = Text(result.verdict, style=COLORS[result.verdict])
-        table.add_row(verdict, score, *numbers, Text(printable(Path(result.path)), overflow="fold"))
-    console = Console()
-    console.print(table)
-    point = detector.operating_point
-    words = (
-        f"{detector.model.name}, {detector.model.bits} bits; fake from {point.threshold:.3f}, "
-        f"uncertain from {point.low:.3f} to {point.high:.3f}. A score is no proof."
-    )
-    console.print(Text(words, style="dim"))

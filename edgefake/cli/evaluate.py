@@ -12,7 +12,7 @@ import typer
 from edgefake_runtime.errors import InputError, UsageError
 
 from .extras import require
-from .output import STDOUT, is_terminal, require_writable, show_warnings, write_json
+from .output import STDOUT, is_terminal, require_writable, show_warnings, write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -263,7 +263,7 @@ def _write(
             "corruptions": [asdict(row) for row in found.corruptions] if wanted.kinds else None,
             "breakdown": [asdict(row) for row in found.breakdown] if wanted.breakdown else None,
         }
-        write_json(found.result.to_json(model=name, split=split, **more), json)
+        write_text(found.result.to_json(model=name, split=split, **more), json)
     if wanted.csv is not None:
         from edgefake.evaluation_table import to_csv
 

@@ -15,7 +15,7 @@ from edgefake_runtime.errors import CheckFailedError, UsageError, printable
 from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
 
 from .extras import require
-from .output import STDOUT, progress_bar, require_writable, unwinding, write_json
+from .output import STDOUT, progress_bar, require_writable, unwinding, write_text
 
 if TYPE_CHECKING:
     from edgefake.checkpoint import Checkpoint
@@ -140,7 +140,7 @@ def export(
             _blame(export, None, labelled)
         raise
     if json is not None:
-        write_json(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
+        write_text(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
     if json != STDOUT:
         _print_report(report)
     if blame:

@@ -11,7 +11,7 @@ import typer
 
 from edgefake_runtime.errors import printable
 
-from .output import STDOUT, require_writable, write_json
+from .output import STDOUT, require_writable, write_text
 
 if TYPE_CHECKING:
     from edgefake_export.contents import Contents, Plan, Port
@@ -47,7 +47,7 @@ def inspect(
     contents = read_contents(file)
     plan = read_plan(file)
     if json is not None:
-        write_json(jsonlib.dumps(_report(contents, plan), indent=2), json)
+        write_text(jsonlib.dumps(_report(contents, plan), indent=2), json)
     if json != STDOUT:
         _show(contents, plan)
 

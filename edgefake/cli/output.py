@@ -1,4 +1,4 @@
-"""What commands share when they print: JSON to a file or to standard output, warnings on standard error."""
+"""What commands share when they print: a report to a file or to standard output, warnings on standard error."""
 
 import logging
 import os
@@ -29,7 +29,7 @@ __all__ = [
     "show_warnings",
     "unwinding",
     "was_unwound",
-    "write_json",
+    "write_text",
 ]
 
 STDOUT = Path("-")
@@ -117,8 +117,8 @@ def _unwritable(target: Path, error: Exception) -> InputError:
     return InputError(f"{target}: expected a file that can be written, got: {reason}")
 
 
-def write_json(text: str, target: Path) -> None:
-    """Write JSON: to standard output for "-", else whole or not at all (a temporary name, then rename).
+def write_text(text: str, target: Path) -> None:
+    """Write a text: to standard output for "-", else whole or not at all (a temporary name, then rename).
 
     A link is followed; a device or pipe is written to, not replaced.
 

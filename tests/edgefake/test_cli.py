@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgefake.cli.output import write_json
+from edgefake.cli.output import write_text
 from edgefake_runtime.shipped import default_model, models_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -270,7 +270,7 @@ def test_an_interrupt_while_writing_keeps_the_old_report(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_json('{"new": 1}', target)
+        write_text('{"new": 1}', target)
     assert target.read_text() == "{}"
     assert [p.name for p in tmp_path.iterdir()] == ["report.json"]
 

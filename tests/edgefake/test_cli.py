@@ -76,9 +76,10 @@ def test_json_on_stdout_is_alone_and_has_the_documented_fields(landscape):
     assert video["frames_scored"] == 4
     assert video["duration_s"] == pytest.approx(4.0, abs=0.1)
     (track,) = video["faces"]
-    assert list(track) == ["track", "score", "start_s", "end_s", "frames"]
+    assert list(track) == ["track", "score", "thin", "start_s", "end_s", "frames"]
     assert len(track["frames"]) == 4
-    assert list(track["frames"][0]) == ["time_s", "box", "detection", "score"]
+    frame = ["time_s", "box", "detection", "score", "sharpness", "turn", "judged"]
+    assert list(track["frames"][0]) == frame
     assert video["score"] == track["score"]
     assert list(video["timing_s"]) == ["decode", "faces", "classify", "total"]
     assert (picture["kind"], picture["verdict"], picture["score"]) == ("image", "no-face", None)

@@ -108,7 +108,7 @@ def test_the_sweep_scores_what_an_evaluation_of_the_spoilt_files_scores(tmp_path
 
 
 @pytest.mark.data
-def test_heavier_blur_and_noise_move_the_scores_of_real_crops_further(data_folder):
+def test_the_sweep_over_real_crops_begins_where_the_clean_ones_are(data_folder):
     samples = read_manifest(data_folder / "dfdc" / "manifest.csv", split="val")
     few = samples[:: len(samples) // 48][:48]
     classifier = Classifier(threads=1)
@@ -117,5 +117,5 @@ def test_heavier_blur_and_noise_move_the_scores_of_real_crops_further(data_folde
     assert len(rows) == 1 + sum(len(corruption.levels) for corruption in CORRUPTIONS.values())
     assert {row.n for row in rows.values()} == {48}
     assert all(0 <= row.auc <= 1 for row in rows.values())
-    assert abs(rows["jpeg", 100].auc_drop) <= abs(rows[CLEAN, None].auc - 0.5)  # as good as the stored crop
-    assert abs(rows["blur", 0.5].auc_drop) < 0.05
+    for kind, level in (("jpeg", 100), ("blur", 0.5)):  # hardly another picture
+        assert abs(rows[kind, level].auc_drop) < 0.03

@@ -83,6 +83,7 @@ class TrainConfig:
     mixup: float = _setting(0.0, "alpha of MixUp; 0 for none")
     cutmix: float = _setting(0.0, "alpha of CutMix; 0 for none")
     fakes: str = _setting("labelled", "labelled, self-blended (from reals alone) or both")
+    blend_share: float = _setting(1.0, "share of the reals that are blended, the same ones in every epoch")
     crop_margin: float | None = _setting(None, "how the crops were cut, in box sides; measured from them otherwise")
     strict: bool = _setting(False, "stop at a picture that cannot be read, instead of leaving it out")
     teacher: str | None = _setting(None, "checkpoint to distil from, or timm:NAME, torchvision:NAME")
@@ -115,6 +116,8 @@ class TrainConfig:
             _expect(
                 self.alpha == 0.5 and self.temperature == 1, "alpha, temperature", "hard or soft labels", "dense alone"
             )
+        whole = self.blend_share == 1
+        _expect(whole or self.fakes != "labelled", "blend_share", "--fakes self-blended or both", self.blend_share)
         if self.teacher is None:
             for name in ("distill", "alpha", "temperature"):
                 usual = RECIPES[self.recipe].get(name, getattr(type(self), name))
@@ -137,6 +140,7 @@ class TrainConfig:
         _expect(self.train_blocks >= -1, "train_blocks", "-1 or more", self.train_blocks)
         _expect(0 <= self.ema < 1, "ema", "0 to less than 1", self.ema)
         _expect(0 <= self.alpha <= 1, "alpha", "0 to 1", self.alpha)
+        _expect(0 < self.blend_share <= 1, "blend_share", "more than 0, to 1", self.blend_share)
         _expect(self.dropout is None or 0 <= self.dropout < 1, "dropout", "0 to less than 1", self.dropout)
         _expect(0 <= self.magnitude <= 30, "magnitude", "0 to 30", self.magnitude)
         margin = self.crop_margin

@@ -1,5 +1,6 @@
 """From settings to a task: the data, the network and the teacher of `train`, `pretrain` and `finetune`."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -111,6 +112,8 @@ def _landmarks(
     config: TrainConfig, samples: Sequence[Sample], note: Callable[[str], None]
 ) -> dict[Path, NDArray[np.float32]]:
     reals = [sample for sample in samples if not sample.fake]
+    drawn = np.random.default_rng(config.seed).permutation(len(reals))[: math.ceil(config.blend_share * len(reals))]
+    reals = [reals[index] for index in sorted(drawn)]
     note(f"looking for the faces of {len(reals)} reals; what is found is kept in {config.out}")
     found = load_landmarks(reals, config.data, cache=config.out / "landmarks.cache.csv")
     if config.strict and found.unreadable:

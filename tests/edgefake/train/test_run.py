@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -429,6 +430,13 @@ def test_reals_alone_make_a_detector(tmp_path):
     assert all(report.val_auc is not None for report in reports)
     validation = make_task(run).validation
     assert [validation.label(index) for index in range(len(validation))] == [0, 1] * (len(validation) // 2)
+    some = make_task(replace(run, fakes="self-blended", blend_share=0.5)).train
+    whole = make_task(run).train
+    assert len(whole) == 2 * 12
+    assert len(some) == 2 * 6
+    assert {some.path(index) for index in range(len(some))} < {whole.path(index) for index in range(len(whole))}
+    with pytest.raises(UsageError, match="blend-share: expected --fakes self-blended or both"):
+        replace(run, fakes="labelled", blend_share=0.5)
 
 
 @pytest.mark.parametrize("mix", [{"mixup": 1.0}, {"cutmix": 1.0}])

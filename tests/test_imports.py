@@ -49,7 +49,7 @@ def test_importing_the_packages_loads_no_torch():
 
 def test_help_loads_nothing_heavy():
     assert loaded(command("--help"), "torch", "onnxruntime", "cv2", "numpy", "onnx") == []
-    for name in ("detect", "evaluate", "export", "prepare", "train"):
+    for name in ("card", "detect", "evaluate", "export", "prepare", "train"):
         assert loaded(command(name, "--help"), "torch", "onnxruntime", "cv2", "onnx") == []
 
 

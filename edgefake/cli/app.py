@@ -18,6 +18,7 @@ from edgefake import __version__
 from edgefake_runtime.errors import EdgefakeError, InputError
 
 from .calibrate import calibrate
+from .card import card
 from .detect import detect
 from .evaluate import evaluate
 from .export import export
@@ -108,7 +109,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (calibrate, detect, evaluate, export, finetune, inspect, prepare, pretrain, selfblend, train):
+for command in (calibrate, card, detect, evaluate, export, finetune, inspect, prepare, pretrain, selfblend, train):
     app.command()(command)
 app.add_typer(table, name="table")
 

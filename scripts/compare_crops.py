@@ -227,8 +227,8 @@ def register(stored: Image, ours: Image, scale: float = 1.0) -> tuple[float, flo
         Correlation, and the shift of the face in ours, right and down, in sides of the crop.
     """
     a, b = (np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.float32) for picture in (stored, ours))
-    side = round(0.8 * STORED * scale)
     edge = STORED // 10
+    side = round((STORED - 2 * edge) * scale)
     middle = cv2.resize(a[edge : STORED - edge, edge : STORED - edge], (side, side), interpolation=cv2.INTER_AREA)
     _, best, _, (x, y) = cv2.minMaxLoc(cv2.matchTemplate(b, middle, cv2.TM_CCOEFF_NORMED))
     centre_at = (STORED - side) / 2

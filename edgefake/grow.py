@@ -13,11 +13,12 @@ from torch import Tensor, nn
 
 from edgefake_runtime.errors import UsageError
 
-from .models import BitLinear, ViT, ViTConfig
+from .models import CNN, BitLinear, ViT, ViTConfig
 from .models.bitlinear import ternarize
+from .models.cnn import Trunk
 from .models.vit import Block
 
-__all__ = ["grow"]
+__all__ = ["grow", "take_trunk"]
 
 FREQUENCY = 4
 """Channels whose positions have one frequency: sin x, cos x, sin y, cos y. i is 2i of a network twice as wide."""
@@ -88,12 +89,30 @@ def grow(small: ViT, large: ViT) -> None:
         layer.load_state_dict(known.state_dict())
 
 
+@torch.no_grad()
+def take_trunk(known: CNN, network: ViT) -> None:
+    """Give a hybrid ViT the first stages of a trained CNN.
+
+    Raises:
+        UsageError: a CNN of other stages.
+    """
+    trunk = network.tokenize.trunk
+    assert isinstance(trunk, Trunk)
+    theirs = known.state_dict()
+    wanted = trunk.state_dict()
+    if any(name not in theirs or theirs[name].shape != value.shape for name, value in wanted.items()):
+        raise UsageError(
+            f"init: expected a CNN whose first stages are those of the stem {network.config.stem}, got another"
+        )
+    trunk.load_state_dict({name: theirs[name] for name in wanted})
+
+
 def _require(small: ViT, large: ViT) -> None:
     ours, theirs = small.config, large.config
     times = theirs.heads // ours.heads
     for name in ("heads", "dim", "ffn_dim"):
         _expect(getattr(ours, name) * times == getattr(theirs, name), name, f"1/{times} of the larger's", ours, theirs)
-    for name in ("patch_size", "classes", "head"):
+    for name in ("patch_size", "classes", "head", "stem"):
         _expect(getattr(ours, name) == getattr(theirs, name), name, "the larger's", ours, theirs)
     _expect(ours.depth <= theirs.depth, "depth", "no more than the larger's", ours, theirs)
     tokens = small.distillation_token is None and large.distillation_token is None

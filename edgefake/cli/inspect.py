@@ -157,11 +157,34 @@ def _metadata_rows(known: "ModelMetadata") -> list[tuple[str, str]]:
         ),
         ("threshold", f"fake from {known.threshold:.4g}"),
         ("uncertain", f"from {band.low:.4g} to {band.high:.4g}: {band.origin}"),
+        ("roc", _curve_words(known)),
+        ("quality", _floor_words(known)),
         ("training", ", ".join(known.training) or "not recorded"),
         ("edgefake", known.edgefake),
     ]
     told = {"bits", "recipe", "input_size", "color", "mean", "std", "schema", *(label for label, _ in rows)}
     return rows + [(field.name, str(getattr(known, field.name))) for field in fields(known) if field.name not in told]
+
+
+def _curve_words(known: "ModelMetadata") -> str:
+    """Three operating points of the curve."""
+    if known.roc is None:
+        return "not stored: no --max-false-positives"
+    curve = known.roc
+    points = {}
+    for wanted in (0.01, 0.05, 0.2):
+        if wanted >= 1 / curve.reals:
+            threshold = curve.threshold(wanted)
+            points[threshold] = curve.true_positives[curve.thresholds.index(threshold)], wanted
+    found = "; ".join(f"{share:.0%} of fakes at {most:.0%} false" for share, most in points.values())
+    return f"{found}: {curve.reals} reals, {curve.origin}"
+
+
+def _floor_words(known: "ModelMetadata") -> str:
+    floor = known.quality
+    if floor is None:
+        return "no floor: every face counts"
+    return f"from {floor.side:g} pixels, sharpness {floor.sharpness:g}, turn up to {floor.turn:g}: {floor.origin}"
 
 
 def _numbers(values: Iterable[float]) -> str:

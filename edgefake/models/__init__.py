@@ -6,7 +6,7 @@ from typing import Any
 from edgefake_runtime.errors import UsageError
 
 from .bitlinear import BitLinear
-from .cnn import CNN, CNNConfig
+from .cnn import CNN, EFFICIENTNET_LITE0, CNNConfig
 from .vit import ViT, ViTConfig
 
 __all__ = [
@@ -26,12 +26,14 @@ Network = ViT | CNN
 
 
 def _both(size: str, **sizes: Any) -> dict[str, ViTConfig | CNNConfig]:
-    return {
+    named: dict[str, ViTConfig | CNNConfig] = {
         f"linvit-{size}": ViTConfig(**sizes, ternary=False),
         f"bitvit-{size}": ViTConfig(**sizes, ternary=True),
-        # The smallest files: 0.4 MB less than a 4-bit patch embedding at s16.
-        f"bitvit-{size}-patches": ViTConfig(**sizes, ternary=True, ternary_patches=True),
     }
+    if "stem" not in sizes:
+        # The smallest files: 0.4 MB less than a 4-bit patch embedding at s16.
+        named[f"bitvit-{size}-patches"] = ViTConfig(**sizes, ternary=True, ternary_patches=True)
+    return named
 
 
 CONFIGURATIONS: dict[str, ViTConfig | CNNConfig] = {
@@ -41,6 +43,8 @@ CONFIGURATIONS: dict[str, ViTConfig | CNNConfig] = {
     **_both("ti16", image_size=224, patch_size=16, dim=192, depth=12, heads=3, ffn_dim=768),
     # For a Raspberry Pi, and for training on a CPU: 49 tokens.
     **_both("tiny", image_size=112, patch_size=16, dim=192, depth=8, heads=3, ffn_dim=768),
+    # The same encoder on the first stages of EfficientNet-Lite0: convolutions learn faces from fewer pictures.
+    **_both("tiny-hybrid", image_size=112, patch_size=16, dim=192, depth=8, heads=3, ffn_dim=768, stem="lite0"),
     # For tests: seconds, not hours; one hidden layer in the head.
     **_both("nano", image_size=32, patch_size=8, dim=32, depth=2, heads=2, ffn_dim=64, head=(16,)),
     # EfficientNetV2-S (Tan & Le 2021, table 4): 21.5 M parameters with 1000 classes.
@@ -65,20 +69,8 @@ CONFIGURATIONS: dict[str, ViTConfig | CNNConfig] = {
         fused=4,
         last=256,
     ),
-    # EfficientNet-Lite0 (Liu 2020), 3.4 M parameters, the last stride left out: 14x14 cells, the tokens of ViT-S/16.
-    # `--init imagenet` gives it ImageNet's weights.
-    "cnn-lite0": CNNConfig(
-        image_size=224,
-        stem=32,
-        widths=(16, 24, 40, 80, 112, 192, 320),
-        depths=(1, 2, 2, 3, 3, 4, 1),
-        expansions=(1, 6, 6, 6, 6, 6, 6),
-        strides=(1, 2, 2, 2, 1, 1, 1),
-        kernels=(3, 3, 5, 3, 5, 5, 3),
-        fused=0,
-        last=1280,
-        lite=True,
-    ),
+    # 3.4 M parameters; `--init imagenet` gives it ImageNet's weights.
+    "cnn-lite0": EFFICIENTNET_LITE0,
     # For tests: one block of each kind.
     "cnn-nano": CNNConfig(
         image_size=32,

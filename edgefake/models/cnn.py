@@ -24,7 +24,7 @@ from edgefake_runtime.errors import UsageError
 from .head import prediction_head
 from .precision import at_least_float32
 
-__all__ = ["CNN", "CNNConfig"]
+__all__ = ["CNN", "EFFICIENTNET_LITE0", "CNNConfig", "Trunk"]
 
 NORM_EPSILON = 1e-3
 """Of every BatchNorm, as the paper's own code has it."""
@@ -93,6 +93,21 @@ class CNNConfig:
     def grid(self) -> int:
         """Cells along one side of the last map."""
         return self.image_size // self.stride
+
+
+EFFICIENTNET_LITE0 = CNNConfig(
+    image_size=224,
+    stem=32,
+    widths=(16, 24, 40, 80, 112, 192, 320),
+    depths=(1, 2, 2, 3, 3, 4, 1),
+    expansions=(1, 6, 6, 6, 6, 6, 6),
+    strides=(1, 2, 2, 2, 1, 1, 1),
+    kernels=(3, 3, 5, 3, 5, 5, 3),
+    fused=0,
+    last=1280,
+    lite=True,
+)
+"""EfficientNet-Lite0 (Liu 2020) without its last stride: 14x14 cells, the tokens of ViT-S/16."""
 
 
 def _convolution(
@@ -186,17 +201,22 @@ def _stage(config: CNNConfig, stage: int) -> Callable[..., nn.Module]:
     return partial(MBConv, expansion=expansion, kernel=config.depthwise[stage], lite=config.lite)
 
 
-def _blocks(config: CNNConfig) -> nn.Sequential:
-    """All blocks in order; the 1x1 convolution counts as the last of them."""
+def _stages(config: CNNConfig, count: int) -> list[nn.Module]:
+    """The blocks of the first stages, in order."""
     blocks: list[nn.Module] = []
     inputs = config.stem
-    for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
+    for stage, (width, depth) in enumerate(zip(config.widths[:count], config.depths[:count], strict=True)):
         block = _stage(config, stage)
         blocks.append(block(inputs, width, stride=config.strides[stage]))
         blocks += [block(width, width, stride=1) for _ in range(depth - 1)]
         inputs = width
-    last = _convolution(inputs, config.last, kernel=1, activation=_activation(config.lite))
-    return nn.Sequential(*blocks, last)
+    return blocks
+
+
+def _blocks(config: CNNConfig) -> nn.Sequential:
+    """All blocks in order; the 1x1 convolution counts as the last of them."""
+    last = _convolution(config.widths[-1], config.last, kernel=1, activation=_activation(config.lite))
+    return nn.Sequential(*_stages(config, len(config.widths)), last)
 
 
 def _initialize(network: nn.Module) -> None:
@@ -207,6 +227,31 @@ def _initialize(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan))
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+class Trunk(nn.Module):
+    """The stem and the first stages of an EfficientNet: what a hybrid ViT has instead of patches of pixels.
+
+    Its tensors have the names that they have in the whole network. Shapes: (B, 3, H, W) -> (B, C, H/S, W/S).
+
+    Args:
+        config: of the network.
+        stages: how many; their widths, strides and the stem's decide C and S.
+    """
+
+    def __init__(self, config: CNNConfig, stages: int) -> None:
+        super().__init__()
+        self.width = config.widths[stages - 1]
+        self.stride = STEM_STRIDE * math.prod(config.strides[:stages])
+        self.stem = _convolution(3, config.stem, kernel=3, stride=STEM_STRIDE, activation=_activation(config.lite))
+        self.blocks = nn.Sequential(*_stages(config, stages))
+        _initialize(self)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The map of the last stage."""
+        cells: Tensor = self.blocks(self.stem(image.contiguous(memory_format=torch.channels_last)))
+        return cells
 
 
 class CNN(nn.Module):

@@ -1,7 +1,7 @@
 """LinViT and BitViT: one vision transformer encoder with two linear layers (thesis sections 3.2 and 3.3).
 
     image (B, 3, H, W)
-      -> shifted patch tokenization (B, N, D)  + fixed 2-D sin-cos positions
+      -> shifted patch tokenization, or a stem of convolutions (B, N, D)  + fixed 2-D sin-cos positions
       -> L blocks of attention and feed-forward, RMSNorm before every linear layer
       -> RMSNorm -> mean over tokens (B, D) -> head -> logits (B, classes)
 
@@ -21,12 +21,18 @@ from torch.nn import functional as F
 from edgefake_runtime.errors import UsageError
 
 from .bitlinear import BitLinear
+from .cnn import EFFICIENTNET_LITE0, Trunk
 from .head import DEEPFAKE_HEAD, prediction_head
 from .precision import at_least_float32
 
 __all__ = ["DEEPFAKE_HEAD", "RMSNorm", "ViT", "ViTConfig", "sincos_positions"]
 
 NORM_EPSILON = 1e-6
+
+STEM_STRIDE = 16
+
+STEMS = {"lite0": (EFFICIENTNET_LITE0, 4)}
+"""Name -> the network whose first stages are the stem, and how many: a cell is `STEM_STRIDE` pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class ViTConfig:
         dropout: in the head, between its hidden layers.
         distillation: whether there is a distillation token with its head.
         ternary_patches: BitLinear in the patch embedding too, which is otherwise the largest part of a small file.
+        stem: convolutions instead of shifted patches: "lite0" for the first four stages of EfficientNet-Lite0, whose
+            cells of 16 pixels are the tokens (a hybrid, Dosovitskiy et al. 2021); empty for the thesis' patches.
     """
 
     image_size: int
@@ -60,12 +68,19 @@ class ViTConfig:
     dropout: float = 0.2
     distillation: bool = False
     ternary_patches: bool = False
+    stem: str = ""
 
     def __post_init__(self) -> None:
         if self.patch_size % 2 or self.image_size % self.patch_size:
             raise UsageError(
                 f"expected an even patch size that divides the image size, got {self.patch_size}, {self.image_size}"
             )
+        if self.stem not in ("", *STEMS):
+            raise UsageError(f"expected a stem among {', '.join(STEMS)}, or none; got {self.stem}")
+        if self.stem and self.patch_size != STEM_STRIDE:
+            raise UsageError(f"expected patches of {STEM_STRIDE} pixels, the cells of the stem; got {self.patch_size}")
+        if self.stem and self.ternary_patches:
+            raise UsageError("expected ternary patches or a stem of convolutions, got both")
         if self.dim % self.heads or self.dim % 4:
             raise UsageError(f"expected a width divisible by 4 and by {self.heads} heads, got {self.dim}")
 
@@ -128,6 +143,22 @@ class ShiftedPatchTokenization(nn.Module):
         stacked = torch.cat(views, dim=1)  # (B, 15, H, W)
         patches = F.pixel_unshuffle(stacked, size)  # (B, 15 * P * P, H/P, W/P)
         tokens: Tensor = self.linear(self.norm(patches.flatten(2).transpose(1, 2)))  # (B, N, D)
+        return tokens
+
+
+class ConvolutionalTokenization(nn.Module):
+    """Cells of a convolutional map, normalized and projected. Shapes: (B, 3, H, W) -> (B, N, D)."""
+
+    def __init__(self, stem: str, dim: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(*STEMS[stem])
+        self.norm = RMSNorm(self.trunk.width)
+        self.linear = nn.Linear(self.trunk.width, dim)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Convolve, normalize and project."""
+        cells = self.trunk(image).flatten(2).transpose(1, 2)  # (B, C, H/S, W/S) -> (B, N, C)
+        tokens: Tensor = self.linear(self.norm(cells))  # (B, N, D)
         return tokens
 
 
@@ -208,7 +239,11 @@ class ViT(nn.Module):
     def __init__(self, config: ViTConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenize = ShiftedPatchTokenization(config.patch_size, config.dim, ternary=config.ternary_patches)
+        self.tokenize: ShiftedPatchTokenization | ConvolutionalTokenization
+        if config.stem:
+            self.tokenize = ConvolutionalTokenization(config.stem, config.dim)
+        else:
+            self.tokenize = ShiftedPatchTokenization(config.patch_size, config.dim, ternary=config.ternary_patches)
         columns, rows = sincos_positions(config.grid, config.dim)
         self.register_buffer("columns", columns.flatten(), persistent=False)
         self.register_buffer("rows", rows, persistent=False)

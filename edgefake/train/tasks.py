@@ -18,9 +18,9 @@ from edgefake.data.folders import ClassData, read_classes
 from edgefake.data.landmarks import load_landmarks
 from edgefake.data.manifest import LABELS, Sample, check_splits, read_manifest
 from edgefake.data.pictures import IMAGENET_MEAN, IMAGENET_STD, PictureDataset, View
-from edgefake.grow import grow
+from edgefake.grow import grow, take_trunk
 from edgefake.imagenet import load_imagenet
-from edgefake.models import Network, ViT, ViTConfig, build, configuration
+from edgefake.models import CNN, Network, ViT, ViTConfig, build, configuration
 from edgefake.models.head import DEEPFAKE_HEAD
 from edgefake_runtime import Crop, InputError, UsageError
 
@@ -177,13 +177,16 @@ def _full(folder: Path, checkpoint: Checkpoint) -> Checkpoint:
 def _start_from(network: Network, folder: Path) -> None:
     """The checkpoint's weights, or those of a smaller ViT grown to the network's size.
 
-    A LinViT takes the weights that a compact BitViT multiplies with; a BitViT goes on from latent weights alone.
+    A hybrid takes its convolutions from a CNN; a LinViT the weights that a compact BitViT multiplies with; a BitViT
+    goes on from latent weights alone.
     """
     checkpoint = load_checkpoint(folder)
     known = checkpoint.network
     as_floats = checkpoint.compact and isinstance(network, ViT) and not network.config.ternary
     if _shapes(known) == _shapes(network) and not as_floats:
         network.load_state_dict(_full(folder, checkpoint).network.state_dict())
+    elif isinstance(network, ViT) and network.config.stem and isinstance(known, CNN):
+        take_trunk(known, network)
     elif isinstance(network, ViT) and isinstance(known, ViT):
         grow(known, network)
     else:

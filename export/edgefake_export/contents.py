@@ -327,7 +327,9 @@ def _tokens(name: str) -> tuple[str, ...]:
 
 
 def _known(tokens: Sequence[str]) -> str | None:
-    """The part of edgefake's networks that a name begins with."""
+    """The part of edgefake's networks that a name begins with; a hybrid's convolutions are its stem."""
+    if tokens[:2] == ("tokenize", "trunk"):
+        return "stem"
     return PARTS.get(tokens[0].split("_")[0]) if tokens else None
 
 

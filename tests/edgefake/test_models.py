@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from edgefake.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from edgefake.grow import take_trunk
 from edgefake.models import CNN, CONFIGURATIONS, BitLinear, build, configuration
 from edgefake.models.bitlinear import quantize_activations
 from edgefake.models.cnn import FusedMBConv, MBConv, SqueezeExcitation
@@ -150,6 +151,32 @@ def test_cnn_lite0_is_efficientnet_lite0_with_the_cells_of_a_vit_s16():
     assert not kinds & {torch.nn.SiLU, SqueezeExcitation}
     kernels = [m.kernel_size[0] for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1]
     assert kernels == [3] * 3 + [5] * 2 + [3] * 3 + [5] * 7 + [3]
+
+
+def test_a_hybrid_has_the_first_stages_of_the_cnn_and_the_encoder_of_a_vit():
+    network, cnn = build("bitvit-tiny-hybrid").eval(), build("cnn-lite0", image_size=112).eval()
+    take_trunk(cnn, network)
+    image = torch.randn(2, 3, 112, 112)
+    with torch.no_grad():
+        cells = cnn.blocks[:8](cnn.stem(image))  # stages of 1, 2, 2 and 3 blocks
+        assert torch.equal(network.tokenize.trunk(image), cells)
+        assert cells.shape == (2, 80, 7, 7)
+        norm = cells.flatten(2).transpose(1, 2)
+        norm = norm / norm.square().mean(-1, keepdim=True).add(1e-6).sqrt()
+        expected = norm @ network.tokenize.linear.weight.T + network.tokenize.linear.bias
+        assert relative(network.tokenize(image), expected) < 1e-5
+    plain = build("bitvit-tiny")
+    assert {name for name in network.state_dict() if not name.startswith("tokenize")} == {
+        name for name in plain.state_dict() if not name.startswith("tokenize")
+    }
+    with pytest.raises(UsageError, match="stem lite0"):
+        take_trunk(build("cnn-nano"), network)
+    with pytest.raises(UsageError, match="a stem among lite0"):
+        configuration("bitvit-tiny", stem="resnet")
+    with pytest.raises(UsageError, match="got both"):
+        configuration("bitvit-tiny-patches", stem="lite0")
+    with pytest.raises(UsageError, match="patches of 16 pixels"):
+        configuration("bitvit-tiny-hybrid", patch_size=8)
 
 
 def test_cnn_tiny_has_the_tokens_of_the_tiny_vits():

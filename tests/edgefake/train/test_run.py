@@ -326,6 +326,19 @@ def test_a_linvit_takes_the_weights_that_a_compact_bitvit_multiplies_with(manife
     assert (ours - theirs).abs().max() < 0.1 * theirs.square().mean().sqrt()  # 8-bit activations apart
 
 
+def test_a_hybrid_takes_its_convolutions_from_a_cnn(manifest, tmp_path):
+    train(settings(manifest, tmp_path / "cnn", model="cnn-lite0", image_size=32, epochs=1))
+    known = load_checkpoint(tmp_path / "cnn" / "last").network
+    run = settings(
+        manifest, tmp_path / "run", model="bitvit-tiny-hybrid", image_size=32, init=tmp_path / "cnn" / "last"
+    )
+    network = make_task(run).network
+    assert torch.equal(network.tokenize.trunk.blocks[7][1][0].weight, known.blocks[7][1][0].weight)
+    reports = train(replace(run, epochs=1, teacher=str(tmp_path / "cnn" / "last")))
+    assert len(reports) == 1
+    assert load_checkpoint(tmp_path / "run" / "last").network.config.stem == "lite0"
+
+
 def test_imagenet_is_a_start_for_a_network_of_its_kind_alone(manifest, tmp_path):
     with pytest.raises(UsageError, match=r"weights of ImageNet \(cnn-lite0\), got bitvit-nano"):
         make_task(settings(manifest, tmp_path, init=Path("imagenet")))

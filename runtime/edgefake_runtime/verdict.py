@@ -13,7 +13,7 @@ from .results import FaceFrame, FaceTrack, Verdict
 __all__ = ["OperatingPoint", "track_of", "worst"]
 
 AGGREGATE = trimmed_mean
-"""How the frames of a track become one score; docs/LOG.md compares it with the others."""
+"""How the frames of a track become one score; docs/video.md compares it with the others."""
 
 
 def _log_odds(share: float) -> float:

@@ -4,6 +4,7 @@ import csv
 import logging
 import os
 import tempfile
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgefake_runtime import Classifier, DetectOptions, Detector, InputError, UsageError
+from edgefake_runtime import Classifier, DetectOptions, Detector, InputError, QualityFloor, UsageError
 from edgefake_runtime.crops import cut_face
 from edgefake_runtime.media import open_media
 from edgefake_runtime.verdict import track_of
@@ -55,6 +56,27 @@ def test_scores_are_the_classifiers_on_the_crops_of_the_frames(detector, result)
             assert float(classifier.score(crop)[0]) == pytest.approx(scored.score, abs=1e-5)
     expected = track_of(0, list(result.faces[0].frames), evidence).score
     assert result.score == pytest.approx(expected, abs=1e-5)
+
+
+def test_faces_below_the_models_floor_are_set_aside_and_leave_it_uncertain(result):
+    detector = Detector()
+    metadata = detector.classifier.metadata
+    floor = QualityFloor(side=1000, sharpness=0, turn=9, origin="test")
+    detector.classifier.metadata = replace(metadata, quality=floor)
+    aside = detector.detect(SAMPLES / "real.mp4")
+    assert aside.verdict == "uncertain"
+    assert aside.faces[0].thin
+    assert not any(frame.judged for frame in aside.faces[0].frames)
+    assert [f.score for f in aside.faces[0].frames] == pytest.approx([f.score for f in result.faces[0].frames])
+    detector.classifier.metadata = replace(metadata, quality=replace(floor, side=20))
+    (track,) = detector.detect(SAMPLES / "real.mp4").faces
+    assert not track.thin
+    assert all(frame.judged for frame in track.frames)
+
+
+def test_one_judged_frame_is_thin_in_a_video_but_enough_for_a_picture():
+    once = Detector(options=DetectOptions(max_frames=1)).detect(SAMPLES / "real.mp4")
+    assert (once.frames_scored, once.faces[0].thin) == (1, False)
 
 
 def test_batches_and_single_crops_score_alike():

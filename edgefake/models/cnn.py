@@ -111,7 +111,7 @@ EFFICIENTNET_LITE0 = CNNConfig(
 
 
 class _StridedDepthwise(nn.Conv2d):
-    """A depthwise convolution with a stride; in float32 under a CPU's autocast, where bfloat16 takes 17 times as long."""
+    """A depthwise convolution with a stride; in float32 under a CPU's autocast, as bfloat16 takes 17 times as long."""
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H / stride, W / stride)."""

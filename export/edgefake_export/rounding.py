@@ -27,6 +27,9 @@ Weighted = nn.Linear | nn.Conv2d
 PATCHES = "tokenize.linear"
 """The patch embedding of our ViTs, the largest layer outside the encoder: integer arithmetic where it is rounded."""
 
+TRUNK = "tokenize.trunk."
+"""A hybrid's convolutions; the projection of their cells is small, and one of the rest."""
+
 ENCODER = "blocks."
 TRAINING_ONLY = ("distillation_head",)
 FLOAT16_MAX = torch.finfo(torch.float16).max
@@ -63,7 +66,8 @@ def parts_of(module: nn.Module) -> Parts:
     ternary = [name for name, layer in layers.items() if isinstance(layer, BitLinear)]
     blocks = [name for name in layers if name.startswith(ENCODER)]
     encoder = tuple(ternary or blocks or layers)
-    patches = tuple(name for name in layers if name == PATCHES and name not in encoder)
+    hybrid = any(name.startswith(TRUNK) for name in layers)
+    patches = tuple(name for name in layers if name == PATCHES and name not in encoder and not hybrid)
     rest = tuple(name for name in layers if name not in encoder and name not in patches)
     return Parts(encoder, patches, rest)
 

@@ -7,7 +7,7 @@ from .errors import ModelFileError
 
 __all__ = ["DEFAULT_MODEL", "default_model", "models_folder"]
 
-DEFAULT_MODEL = "bitvit-tiny"
+DEFAULT_MODEL = "bitvit-tiny-hybrid"
 """Name of the model that `edgefake detect` and `edgefake export` take when none is named."""
 
 

@@ -19,7 +19,7 @@ import onnx
 import pytest
 
 from edgefake.cli.output import write_text
-from edgefake_runtime.shipped import default_model, models_folder
+from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = ROOT / "docs" / "samples"
@@ -328,7 +328,7 @@ def test_evaluate_counts_and_measures(landscape, tmp_path):
     more = ["half", "groups", "intervals", "corruptions", "breakdown"]
     assert list(figures) == ["model", "split", "threshold", *counts, *scores, *more]
     assert [figures[key] for key in more] == [None] * 5
-    assert (figures["model"], figures["split"]) == ("bitvit-tiny", None)
+    assert (figures["model"], figures["split"]) == (DEFAULT_MODEL, None)
     assert [figures[key] for key in counts] == [2, 1, 1, 1, 1]
     assert figures["auc"] in (0.0, 0.5, 1.0)
     assert len(lines(done)) == 1
@@ -348,7 +348,7 @@ def test_evaluate_crops_scores_pictures_as_they_are(tmp_path):
     report = tmp_path / "report.json"
     assert edgefake("evaluate", tmp_path / "m.csv", "--crops", "--split", "val", "--json", report).returncode == 0
     written = json.loads(report.read_text())
-    assert (written["model"], written["split"], written["n"]) == ("bitvit-tiny", "val", 6)
+    assert (written["model"], written["split"], written["n"]) == (DEFAULT_MODEL, "val", 6)
 
 
 def test_evaluate_refuses_a_bad_manifest(tmp_path):

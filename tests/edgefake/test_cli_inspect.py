@@ -10,7 +10,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edgefake_runtime.shipped import default_model, models_folder
+from edgefake_runtime import Classifier
+from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
 
 from ..edgefake_export.small_tflite import Layer, linear_file
 from ..edgefake_runtime.test_metadata import METADATA
@@ -46,18 +47,21 @@ def test_the_shipped_model() -> None:
     assert "image: float32 (batch, 3, 112, 112)" in head
     assert "runs here       yes: onnxruntime" in head
     metadata = "\n".join(section(done.stdout, "Metadata"))
+    band = Classifier().metadata.uncertain
     for text in (
-        "bitvit-tiny",
+        DEFAULT_MODEL,
         "2 bits, recipe qat",
         "112 x 112 RGB",
         "real, fake",
         "Platt scaling",
-        "from 0.4 to 0.6",
+        f"from {band.low:.4g} to {band.high:.4g}",
+        "of fakes at 5% false",
+        "identity groups",
     ):
         assert text in metadata
     nodes = onnx.load(default_model()).graph.node
     operators = section(done.stdout, f"Operators: {len(nodes)} in the file, ")
-    assert any(re.search(r"QuantizeLinear +33 +33", line) for line in operators)  # 32 ternary layers, patch embedding
+    assert any(re.search(r"QuantizeLinear +32 +32", line) for line in operators)  # the ternary layers
 
 
 @pytest.mark.parametrize("file", [default_model(), FOREIGN])
@@ -92,13 +96,13 @@ def test_a_tflite_file(tmp_path: Path) -> None:
 def test_json_has_the_same_and_more(tmp_path: Path) -> None:
     done = edgefake(default_model(), "--json", "-")
     report = json.loads(done.stdout)
-    assert report["metadata"]["name"] == "bitvit-tiny"
+    assert report["metadata"]["name"] == DEFAULT_MODEL
     assert report["bytes"] == default_model().stat().st_size
     parts = {part["name"]: part for part in report["parts"]}
     assert parts["encoder"]["widths"]["2"]["weights"] == 4 * parts["encoder"]["widths"]["2"]["bytes"]
     everything = sum(part["bytes"] for part in report["parts"]) + report["metadata_bytes"] + report["graph_bytes"]
     assert everything == report["bytes"]
-    assert report["plan"]["operators"]["MatMulInteger"] == report["operators"]["MatMulInteger"] == 33
+    assert report["plan"]["operators"]["MatMulInteger"] == report["operators"]["MatMulInteger"] == 32
     assert report["needs"]["version"] == "1.24"
     assert (
         f"Operators: {sum(report['operators'].values())}"

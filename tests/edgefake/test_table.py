@@ -26,7 +26,7 @@ from edgefake.table import (
     write_table,
 )
 from edgefake.train.run import train
-from edgefake_runtime.shipped import default_model
+from edgefake_runtime.shipped import models_folder
 
 from .checkpoints import CLASSES, detector, pretrained
 from .crops import settings, write_classes
@@ -197,9 +197,9 @@ def test_the_finetune_plot_names_every_row():
 
 
 @pytest.mark.data
-def test_the_shipped_checkpoint_has_its_cards_auc(data_folder):
+def test_the_thesis_form_has_the_auc_of_the_log(data_folder):
     manifest = data_folder / "dfdc" / "manifest.csv"
-    (model,) = open_candidates([default_model().parent])
+    (model,) = open_candidates([models_folder() / "bitvit-tiny"])
     (row,) = ptq_rows([(model, None)], vals(manifest))
     assert row.auc == pytest.approx(0.7405, abs=5e-4)
     assert (row.weight_bits, row.activation_bits) == (2, 8)

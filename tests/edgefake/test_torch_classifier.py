@@ -17,7 +17,7 @@ from edgefake.torch_classifier import TorchClassifier
 from edgefake_export import export_checkpoint, sample_crops
 from edgefake_runtime import Classifier, DetectOptions, Detector, ModelFileError, UsageError
 from edgefake_runtime.classifier import sha256_of
-from edgefake_runtime.shipped import default_model
+from edgefake_runtime.shipped import DEFAULT_MODEL, default_model
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 SHIPPED = default_model().parent
@@ -125,7 +125,7 @@ def test_evaluate_runs_videos_through_a_checkpoint(tmp_path):
     done = run("evaluate", tmp_path / "m.csv", "--model", SHIPPED, "--every", "50", "--threads", "1")
     assert done.exit_code == 0, done.output
     shown = dict(line.split() for line in done.stdout.splitlines() if ":" not in line)
-    assert (shown["model"], shown["split"], shown["n"], shown["no_face"]) == ("bitvit-tiny", "all", "2", "0")
+    assert (shown["model"], shown["split"], shown["n"], shown["no_face"]) == (DEFAULT_MODEL, "all", "2", "0")
 
 
 def test_evaluate_refuses_what_is_no_model_in_a_line(tmp_path, monkeypatch):

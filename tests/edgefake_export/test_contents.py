@@ -18,7 +18,7 @@ from edgefake_export import to_onnx
 from edgefake_export.contents import Need, Port, Stored, read_contents, read_plan
 from edgefake_runtime import ModelMetadata
 from edgefake_runtime.errors import ModelFileError
-from edgefake_runtime.shipped import default_model, models_folder
+from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
 
 from ..edgefake_runtime.test_metadata import METADATA
 from .small_tflite import Layer, linear_file
@@ -212,7 +212,7 @@ def test_metadata_are_read_from_both_formats(tmp_path: Path) -> None:
     text = METADATA.to_json()
     shipped = read_contents(default_model())
     assert isinstance(shipped.metadata, ModelMetadata)
-    assert shipped.metadata.name == "bitvit-tiny"
+    assert shipped.metadata.name == DEFAULT_MODEL
     assert shipped.metadata_bytes == len(shipped.metadata.to_json())
     entries = {"edgefake": text, "min_runtime_version": "1.14"}
     (tmp_path / "m.tflite").write_bytes(linear_file(Layer("head.levels8", 4, 2, 8), metadata=entries))

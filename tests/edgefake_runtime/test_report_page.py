@@ -74,7 +74,13 @@ def test_a_page_is_sound_and_says_verdict_score_model_date_and_limits(html, dete
     assert html.isascii()
     for result in results:
         assert f"{result.verdict}P(fake) {result.score:.3f}" in text
-    for part in (detector.model.sha256, detector.model.name, "2 bits", "112x112 pixels", "DFDC face crops"):
+    for part in (
+        detector.model.sha256,
+        detector.model.name,
+        "2 bits",
+        "112x112 pixels",
+        "DeepFake Detection Challenge",
+    ):
         assert part in text
     for part in ("A score is no proof", "2030-02-01 13:45 UTC", f"edgefake {__version__}", "one frame in 30"):
         assert part in text

@@ -15,6 +15,7 @@ import pytest
 from edgefake.artefact import model_metadata
 from edgefake.card.folder import TORCH
 from edgefake.card.markdown import prose
+from edgefake.card.text import FIGURES
 from edgefake.card.words import read_words
 from edgefake.checkpoint import load_checkpoint
 from edgefake.data.crop_rule import centre_share, read_crop_rule
@@ -35,14 +36,6 @@ FILES = sorted(path for folder in FOLDERS for path in folder.iterdir() if path.s
 BOTH = [folder for folder in FOLDERS if len({path.suffix for path in FILES if path.parent == folder}) == 2]
 CARDED = [folder for folder in FOLDERS if (folder / "evaluation.csv").is_file()]
 FORMATS = {".onnx": "ONNX", ".tflite": "TFLite"}
-FIGURES = {
-    "auc": "AUC",
-    "accuracy": "accuracy",
-    "eer": "equal error rate",
-    "ece": "expected calibration error",
-    "false_positive_rate": "reals called fake (false positives)",
-    "true_positive_rate": "fakes called fake (true positives)",
-}
 
 each_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 each_card = pytest.mark.parametrize("folder", CARDED, ids=lambda folder: folder.name)

@@ -208,9 +208,8 @@ def _floor(metadata: ModelMetadata) -> str:
     if floor is None:
         return "No face is set aside: small, soft and turned ones are judged like any other."
     return (
-        f"A face below {floor.side:.0f} pixels, of a sharpness below {floor.sharpness:.3f}, or turned by more than "
-        f"{floor.turn:.2f} (half-way to profile is 0.5) is set aside and does not count: {prose(floor.origin)}. The "
-        "figures of this card count all crops."
+        f"A face {floor.words} is set aside and does not count: {prose(floor.origin)}. The figures of this card count "
+        "all crops."
     )
 
 

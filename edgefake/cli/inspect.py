@@ -184,7 +184,7 @@ def _floor_words(known: "ModelMetadata") -> str:
     floor = known.quality
     if floor is None:
         return "no floor: every face counts"
-    return f"from {floor.side:g} pixels, sharpness {floor.sharpness:g}, turn up to {floor.turn:g}: {floor.origin}"
+    return f"set aside are faces {floor.words}: {floor.origin}"
 
 
 def _numbers(values: Iterable[float]) -> str:

@@ -159,6 +159,14 @@ class QualityFloor:
     def __post_init__(self) -> None:
         _require_types(self, side=float, sharpness=float, turn=float, origin=str)
 
+    @property
+    def words(self) -> str:
+        """Which faces, for people: "below 40 pixels, of a sharpness ..."."""
+        return (
+            f"below {self.side:.0f} pixels, of a sharpness below {self.sharpness:.3f}, or turned by more than "
+            f"{self.turn:.2f} (half-way to profile is 0.5)"
+        )
+
 
 @dataclass(frozen=True)
 class ModelMetadata:

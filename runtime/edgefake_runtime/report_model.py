@@ -50,10 +50,7 @@ def _floor(metadata: ModelMetadata) -> str:
     floor = metadata.quality
     if floor is None:
         return "nothing: small, soft and turned faces are judged like any other"
-    return (
-        f"faces below {floor.side:.0f} pixels, of a sharpness below {floor.sharpness:.2f}, or turned by more than "
-        f"{floor.turn:.2f} (half-way to profile is 0.5); {escape(floor.origin)}"
-    )
+    return f"faces {floor.words}; {escape(floor.origin)}"
 
 
 def _points(roc: Roc) -> str:

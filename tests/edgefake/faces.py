@@ -4,6 +4,10 @@ from pathlib import Path
 
 import cv2
 
+from edgefake.data.manifest import read_manifest
+from edgefake.evaluate import Evaluation, evaluate_crops
+from edgefake_runtime import Classifier
+
 FACES = Path(__file__).resolve().parents[2] / "export" / "edgefake_export" / "faces.png"
 
 
@@ -23,3 +27,9 @@ def write_faces(folder: Path, *, groups: int | None = 8) -> Path:
         rows.append(f"{index}.png,{'fake' if index % 2 else 'real'},val{group}")
     (folder / "manifest.csv").write_text("\n".join(rows) + "\n")
     return folder / "manifest.csv"
+
+
+def judge_real_crops(data: Path, classifier: Classifier) -> Evaluation:
+    """48 crops of dfdc/val, spread over all of it."""
+    samples = read_manifest(data / "dfdc" / "manifest.csv", split="val")
+    return evaluate_crops(classifier, samples[:: len(samples) // 48][:48])

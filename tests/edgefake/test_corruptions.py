@@ -11,7 +11,7 @@ from edgefake.data.manifest import read_manifest
 from edgefake.evaluate import evaluate_crops, read_picture
 from edgefake_runtime import Classifier, UsageError
 
-from .faces import FACES, write_faces
+from .faces import FACES, judge_real_crops, write_faces
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +109,8 @@ def test_the_sweep_scores_what_an_evaluation_of_the_spoilt_files_scores(tmp_path
 
 @pytest.mark.data
 def test_the_sweep_over_real_crops_begins_where_the_clean_ones_are(data_folder):
-    samples = read_manifest(data_folder / "dfdc" / "manifest.csv", split="val")
-    few = samples[:: len(samples) // 48][:48]
     classifier = Classifier(threads=1)
-    clean = evaluate_crops(classifier, few)
+    clean = judge_real_crops(data_folder, classifier)
     rows = {(row.kind, row.level): row for row in sweep(classifier, clean)}
     assert len(rows) == 1 + sum(len(corruption.levels) for corruption in CORRUPTIONS.values())
     assert {row.n for row in rows.values()} == {48}

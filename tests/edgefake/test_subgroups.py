@@ -25,7 +25,7 @@ from edgefake.subgroups import (
 from edgefake_runtime import Classifier
 from edgefake_runtime.metadata import Crop
 
-from .faces import FACES, write_faces
+from .faces import FACES, judge_real_crops, write_faces
 from .test_evaluate import evaluation
 
 
@@ -217,10 +217,8 @@ def test_blur_makes_a_face_smaller_and_softer():
 
 @pytest.mark.data
 def test_real_crops_have_sizes_tones_and_bins(data_folder):
-    samples = read_manifest(data_folder / "dfdc" / "manifest.csv", split="val")
-    few = samples[:: len(samples) // 48][:48]
     classifier = Classifier(threads=1)
-    result = evaluate_crops(classifier, few)
+    result = judge_real_crops(data_folder, classifier)
     faces = describe_faces(result, classifier.metadata)
     assert sum(face.ita is not None for face in faces) > 40  # faces look like skin
     assert all(30 < face.size <= 224 and 0 < face.lightness < 100 for face in faces)

@@ -16,7 +16,7 @@ from edgefake_runtime.errors import UsageError
 from .models import CNN, BitLinear, ViT, ViTConfig
 from .models.bitlinear import ternarize
 from .models.cnn import Trunk
-from .models.vit import Block
+from .models.vit import Block, ConvolutionalTokenization
 
 __all__ = ["grow", "take_trunk"]
 
@@ -75,6 +75,9 @@ def grow(small: ViT, large: ViT) -> None:
     """
     _require(small, large)
     plan = _Plan.of(small, large)
+    if isinstance(large.tokenize, ConvolutionalTokenization):
+        assert isinstance(small.tokenize, ConvolutionalTokenization)
+        large.tokenize.trunk.load_state_dict(small.tokenize.trunk.state_dict())
     large.tokenize.norm.load_state_dict(small.tokenize.norm.state_dict())
     _fill(large.tokenize.linear, small.tokenize.linear, rows=plan.channels.source)
     begun: set[int] = set()

@@ -88,3 +88,14 @@ def test_every_weight_learns_but_what_only_a_silent_block_would_use():
 def test_what_is_no_smaller_network_is_refused(changes, message):
     with pytest.raises(UsageError, match=message):
         grow(vit("linvit", 0), vit("linvit", 1, **changes))
+
+
+def test_a_hybrid_grows_with_its_stem_and_into_no_other_kind():
+    small = vit("linvit", 0, patch_size=16, stem="lite0")
+    large = vit("linvit", 1, patch_size=16, stem="lite0", **LARGE)
+    grow(small, large)
+    images = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(large.tokenize.trunk(images), small.tokenize.trunk(images))
+    with pytest.raises(UsageError, match="stem"):
+        grow(vit("linvit", 0, patch_size=16), large)

@@ -19,6 +19,7 @@ import onnx
 import pytest
 
 from edgefake.cli.output import write_text
+from edgefake_runtime import Classifier
 from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +114,15 @@ def test_threshold_moves_the_verdict():
         report = json.loads(done.stdout)
         assert report["inputs"][0]["verdict"] == verdict
         assert report["model"]["threshold"] == float(threshold)
+
+
+def test_a_share_of_false_positives_takes_the_threshold_of_the_models_curve():
+    curve = Classifier().metadata.roc
+    done = edgefake("detect", SAMPLES / "real.mp4", "--max-false-positives", "0.05", "--json", "-")
+    assert json.loads(done.stdout)["model"]["threshold"] == curve.threshold(0.05)
+    assert curve.threshold(0.05) > Classifier().metadata.threshold
+    both = edgefake("detect", SAMPLES / "real.mp4", "--max-false-positives", "0.05", "--threshold", "0.5")
+    assert (both.returncode, "got both" in both.stderr.decode()) == (2, True)
 
 
 def test_a_folder_is_searched_and_bad_inputs_do_not_stop_the_good(landscape, tmp_path):

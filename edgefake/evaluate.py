@@ -39,13 +39,14 @@ LEAST_GROUPS = 5
 """Identity groups below which no interval is given: so few people say nothing of others."""
 
 
-def take_half(samples: Sequence[Sample], half: str, *, manifest: Path) -> list[Sample]:
+def take_half(samples: Sequence[Sample], half: str, *, manifest: Path, cure: str = "leave out --half") -> list[Sample]:
     """The samples of one half by identity group (`halves_by_group`): "fit" or "held".
 
     Args:
         samples: of one split of a manifest.
         half: which of `HALVES`.
         manifest: for the error's text.
+        cure: what else may be done, for the error's text.
 
     Raises:
         UsageError: another half.
@@ -59,7 +60,7 @@ def take_half(samples: Sequence[Sample], half: str, *, manifest: Path) -> list[S
         got = f"{alone} of {len(groups)} rows without" if alone else "one for all rows"
         raise InputError(
             f"{manifest}: expected two identity groups or more to halve the rows by, got {got}; "
-            "fill the column identity_group, or leave out --half"
+            f"fill the column identity_group, or {cure}"
         )
     first = halves_by_group(groups)
     return [sample for sample, fit in zip(samples, first, strict=True) if fit == (half == "fit")]

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefake_runtime import InputError, QualityFloor, UsageError
-from edgefake_runtime.crops import resize
+from edgefake_runtime import QualityFloor, UsageError
 
-from .calibrate import MAX_ERROR, Operation, fit_operation, halves_by_group
+from .calibrate import MAX_ERROR, Operation, fit_operation
 from .checkpoint import load_checkpoint, save_checkpoint
 from .data.crop_rule import centre, centre_share, read_crop_rule
 from .data.manifest import Sample, read_manifest
 from .data.pictures import read_crop
+from .evaluate import BATCH, model_input, take_half
 from .quality_floor import DROP, measure_floor
 from .torch_classifier import TorchClassifier
 
@@ -24,8 +24,6 @@ HALVES = ("fit", "all")
 
 FLOOR_CROPS = 400
 """Crops that the floor of quality is measured on, at most; all stay in memory."""
-
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def fit_checkpoint(
     labels = np.array([sample.fake for sample in samples])
     margins = _margins(classifier, samples, share, on_step)
     groups = len({sample.group for sample in samples})
-    people = f" of {groups} identity groups" if groups < len(samples) else ""
+    people = f" of {groups} identity groups" if all(sample.grouped for sample in samples) else ""
     origin = f"{len(samples)} crops{people} of {manifest.resolve().parent.name}/{split}"
     operation = fit_operation(labels, margins, origin=origin, max_error=max_error)
     few = np.random.default_rng(0).permutation(len(samples))[:FLOOR_CROPS]
@@ -98,15 +96,7 @@ def fit_checkpoint(
 
 def _chosen(manifest: Path, split: str, half: str) -> list[Sample]:
     samples = read_manifest(manifest, split=split, required=("file", "label", "split"))
-    if half == "all":
-        return samples
-    groups = [sample.group for sample in samples]
-    if not 2 <= len(set(groups)) < len(samples):
-        raise InputError(
-            f"{manifest}: expected two identity groups or more to halve {split} by; "
-            "add the column identity_group, or take --half all"
-        )
-    return [sample for sample, first in zip(samples, halves_by_group(groups), strict=True) if first]
+    return samples if half == "all" else take_half(samples, half, manifest=manifest, cure="take --half all")
 
 
 def _margins(
@@ -115,8 +105,8 @@ def _margins(
     """Logit of fake minus logit of real, (n,)."""
     found, size = [], classifier.metadata.input_size
     for start in range(0, len(samples), BATCH):
-        crops = [centre(read_crop(sample), share) for sample in samples[start : start + BATCH]]
-        logits = classifier.logits(np.stack([resize(np.ascontiguousarray(crop), size) for crop in crops]))
+        pictures = [read_crop(sample) for sample in samples[start : start + BATCH]]
+        logits = classifier.logits(np.stack([model_input(picture, size=size, share=share) for picture in pictures]))
         found.append(logits[:, 1].astype(np.float64) - logits[:, 0])
         on_step()
     return np.concatenate(found)

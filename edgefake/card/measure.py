@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgefake_runtime import DetectOptions, Detector, InputError, InputResult, UsageError
+from edgefake_runtime import DetectOptions, Detector, InputError, InputResult
 from edgefake_runtime.classifier import Classifier
 from edgefake_runtime.errors import printable
 from edgefake_runtime.metadata import ModelMetadata, Roc
@@ -183,15 +183,10 @@ def _scored(classifier: Classifier, samples: Sequence[Sample], share: float, on_
 def operating_rows(roc: Roc, held: Evaluation) -> list[OperatingRow]:
     """The thresholds of a curve for `FALSE_POSITIVES`, as far as it knows them, and what they give on other people."""
     rows = []
-    for allowed in FALSE_POSITIVES:
-        try:
-            threshold = roc.threshold(allowed)
-        except UsageError:  # too few reals behind the curve for so small a share
-            continue
-        place = roc.thresholds.index(threshold)
-        promised = roc.false_positives[place], roc.true_positives[place]
-        rates = (rate(held.labels, held.scores, threshold) for rate in (false_positive_rate, true_positive_rate))
-        rows.append(OperatingRow(allowed, threshold, promised, (next(rates), next(rates)), _spans(held, threshold)))
+    for point in roc.points(FALSE_POSITIVES):
+        rates = (rate(held.labels, held.scores, point.threshold) for rate in (false_positive_rate, true_positive_rate))
+        found, promised = (next(rates), next(rates)), (point.false_positives, point.true_positives)
+        rows.append(OperatingRow(point.allowed, point.threshold, promised, found, _spans(held, point.threshold)))
     return rows
 
 

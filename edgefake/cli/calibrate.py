@@ -1,13 +1,12 @@
 """`edgefake calibrate`: scores that are probabilities, a threshold, a band and a floor of quality, for a checkpoint."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .extras import require
-from .output import is_terminal
+from .output import stages
 
 __all__ = ["calibrate"]
 
@@ -31,12 +30,9 @@ def calibrate(
 ) -> None:
     """Fit calibration, threshold, uncertain band, ROC curve and quality floor; exports made afterwards carry them."""
     require("train", "torch", "safetensors")
-    from rich.console import Console
-    from rich.progress import Progress
-
     from edgefake.fit import fit_checkpoint
 
-    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr)) as progress:
+    with stages() as progress:
         task = progress.add_task("calibrating", total=None)
         fitted = fit_checkpoint(
             checkpoint,

@@ -2,17 +2,15 @@
 
 import io
 import shlex
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgefake_runtime.errors import InputError
-
 from .extras import require
-from .output import is_terminal, require_writable, show_warnings, unwinding
+from .output import require_writable, show_warnings, stage, stages, unwinding, write_bytes
 
 if TYPE_CHECKING:
     from edgefake.card.folder import ModelFolder
@@ -52,8 +50,6 @@ def card(
     """
     _require(folder)
     import cv2
-    from rich.console import Console
-    from rich.progress import Progress
 
     from edgefake.card.folder import TORCH, ModelFolder, open_files
     from edgefake.card.measure import judge_clips, measure_held
@@ -69,18 +65,14 @@ def card(
     if threads is not None:
         cv2.setNumThreads(threads)
     files = open_files(model, threads=threads)
-    with Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr)) as progress:
-
-        def stage(name: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(name, total=total)
-            return lambda count: progress.update(task, completed=count)
-
+    with stages() as progress:
+        begin = partial(stage, progress)
         exported = {kind: each for kind, each in files.items() if kind != TORCH}
-        judged = () if clips is None else judge_clips(exported, clips, threads=threads, stage=stage)
-        measured = measure_held(files, data, split=split, stage=stage)
+        judged = () if clips is None else judge_clips(exported, clips, threads=threads, stage=begin)
+        measured = measure_held(files, data, split=split, stage=begin)
         latency = _race(model, rounds)
-    _write(folder / TABLE, to_csv(measured.corruptions, measured.subgroups).encode())
-    _write(folder / PICTURE, _picture(measured))
+    write_bytes(to_csv(measured.corruptions, measured.subgroups).encode(), folder / TABLE)
+    write_bytes(_picture(measured), folder / PICTURE)
     text = card_text(
         words,
         measured,
@@ -90,7 +82,7 @@ def card(
         files=model.files,
         pictures=(PICTURE, TABLE),
     )
-    _write(folder / CARD, text.encode())
+    write_bytes(text.encode(), folder / CARD)
     _print(folder, measured, judged)
 
 
@@ -159,15 +151,6 @@ def _origin(folder: Path, data: Path, split: str, clips: Path | None) -> "Origin
 def _short(path: Path) -> str:
     """The last two names: where the rest lies is nobody's business but this machine's."""
     return Path(*path.resolve().parts[-2:]).as_posix()
-
-
-def _write(target: Path, data: bytes) -> None:
-    from edgefake.whole import write_whole
-
-    try:
-        write_whole(target, data)
-    except OSError as error:
-        raise InputError(f"{target}: expected a file that can be written, got: {error.strerror or error}") from error
 
 
 def _print(folder: Path, measured: "Measured", clips: "tuple[Clip, ...]") -> None:

@@ -1,18 +1,17 @@
 """`edgefake evaluate`: how good a model is on labelled inputs, how much it stands, and where it fails."""
 
 import io
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from edgefake_runtime.errors import InputError, UsageError
+from edgefake_runtime.errors import UsageError
 
 from .extras import require
-from .output import STDOUT, is_terminal, require_writable, show_warnings, write_text
+from .output import STDOUT, require_writable, show_warnings, stage, stages, write_bytes, write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -115,7 +114,7 @@ def evaluate(
     classifier = _open(model, threads, widen)
     point = OperatingPoint.of(classifier.metadata, threshold, max_false_positives=max_false_positives)
     run = _Run(manifest, classifier, point.threshold, every, threads)
-    with _progress() as progress:
+    with stages() as progress:
         found = _measure_crops(samples, run, wanted, progress) if crops else _measure_media(samples, run, progress)
     for problem in found.result.problems:
         typer.echo(f"edgefake: {problem}", err=True)
@@ -193,26 +192,13 @@ class _Run:
     threads: int | None
 
 
-def _progress() -> "Progress":
-    from rich.console import Console
-    from rich.progress import Progress
-
-    return Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr))
-
-
-def _stage(progress: "Progress", name: str, total: int) -> Callable[[int], None]:
-    """A bar of its own; call it with what is done."""
-    task = progress.add_task(name, total=total)
-    return lambda count: progress.update(task, completed=count)
-
-
 def _measure_media(samples: Sequence["Sample"], run: _Run, progress: "Progress") -> _Found:
     """Whole pictures and videos, as `edgefake detect` judges them."""
     from edgefake.evaluate import evaluate_media
     from edgefake_runtime import DetectOptions, Detector
 
     options = DetectOptions(every=run.every, threshold=run.threshold, threads=run.threads)
-    on_done = _stage(progress, "evaluating", len(samples))
+    on_done = stage(progress, "evaluating", len(samples))
     result = evaluate_media(Detector(run.classifier, options=options), samples, on_done=on_done)
     return _Found(result, result.intervals(), (), ())
 
@@ -229,15 +215,15 @@ def _measure_crops(samples: Sequence["Sample"], run: _Run, wanted: _Wanted, prog
     if run.threads is not None:
         cv2.setNumThreads(run.threads)
     classifier, share = run.classifier, _share(run.manifest, run.classifier)
-    on_done = _stage(progress, "evaluating", len(samples))
+    on_done = stage(progress, "evaluating", len(samples))
     result = evaluate_crops(classifier, samples, share=share, threshold=run.threshold, on_done=on_done)
     corruptions: tuple[CorruptionRow, ...] = ()
     subgroups: tuple[SubgroupRow, ...] = ()
     if wanted.kinds:
-        on_done = _stage(progress, "corrupted", len(result.samples))
+        on_done = stage(progress, "corrupted", len(result.samples))
         corruptions = sweep(classifier, result, share=share, kinds=wanted.kinds, on_done=on_done)
     if wanted.breakdown:
-        on_done = _stage(progress, "describing", len(result.samples))
+        on_done = stage(progress, "describing", len(result.samples))
         rule, sides = read_crop_rule(run.manifest), face_sides(run.manifest)
         faces = describe_faces(result, classifier.metadata, rule=rule, sides=sides, on_done=on_done)
         subgroups = break_down(result, faces)
@@ -267,7 +253,7 @@ def _write(
     if wanted.csv is not None:
         from edgefake.evaluation_table import to_csv
 
-        _write_whole(wanted.csv, to_csv(found.corruptions, found.breakdown).encode())
+        write_bytes(to_csv(found.corruptions, found.breakdown).encode(), wanted.csv)
     if wanted.plot is not None:
         from edgefake.evaluation_plot import plot_evaluation
 
@@ -275,16 +261,7 @@ def _write(
         picture = io.BytesIO()
         title = f"{about}: {found.result.metrics.n} crops, threshold {found.result.threshold:.3f}"
         plot_evaluation(found.corruptions, found.breakdown, title=title).savefig(picture, format="png", dpi=120)
-        _write_whole(wanted.plot, picture.getvalue())
-
-
-def _write_whole(target: Path, data: bytes) -> None:
-    from edgefake.whole import write_whole
-
-    try:
-        write_whole(target, data)
-    except OSError as error:
-        raise InputError(f"{target}: expected a file that can be written, got: {error.strerror or error}") from error
+        write_bytes(picture.getvalue(), wanted.plot)
 
 
 def _print(found: _Found, classifier: "Classifier", split: str | None, half: str | None, share: float | None) -> None:

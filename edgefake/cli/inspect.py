@@ -171,12 +171,8 @@ def _curve_words(known: "ModelMetadata") -> str:
     if known.roc is None:
         return "not stored: no --max-false-positives"
     curve = known.roc
-    points = {}
-    for wanted in (0.01, 0.05, 0.2):
-        if wanted >= 1 / curve.reals:
-            threshold = curve.threshold(wanted)
-            points[threshold] = curve.true_positives[curve.thresholds.index(threshold)], wanted
-    found = "; ".join(f"{share:.0%} of fakes at {most:.0%} false" for share, most in points.values())
+    points = curve.points((0.01, 0.05, 0.2))
+    found = "; ".join(f"{point.true_positives:.0%} of fakes at {point.allowed:.0%} false" for point in points)
     return f"{found}: {curve.reals} reals, {curve.origin}"
 
 

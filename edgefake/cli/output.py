@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from _thread import interrupt_main
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -27,8 +27,11 @@ __all__ = [
     "progress_bar",
     "require_writable",
     "show_warnings",
+    "stage",
+    "stages",
     "unwinding",
     "was_unwound",
+    "write_bytes",
     "write_text",
 ]
 
@@ -74,6 +77,20 @@ def progress_bar(doing: str, unit: str, *, transient: bool = False) -> "Progress
     )
     shown = is_terminal(sys.stderr)
     return Progress(*columns, console=Console(stderr=True), transient=transient, disable=not shown)
+
+
+def stages() -> "Progress":
+    """Bars for several pieces of work on standard error, where that is a terminal; use it as a context."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    return Progress(console=Console(stderr=True), transient=True, disable=not is_terminal(sys.stderr))
+
+
+def stage(progress: "Progress", name: str, total: int) -> Callable[[int], None]:
+    """A bar of its own; call it with what is done."""
+    task = progress.add_task(name, total=total)
+    return lambda count: progress.update(task, completed=count)
 
 
 def require_writable(target: Path | None, *, begins: bytes = b"{", kind: str = "JSON report") -> None:
@@ -135,6 +152,20 @@ def write_text(text: str, target: Path) -> None:
         else:
             _replace(place, text + "\n")
     except (OSError, RuntimeError) as error:
+        raise _unwritable(target, error) from error
+
+
+def write_bytes(data: bytes, target: Path) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    from edgefake.whole import write_whole
+
+    try:
+        write_whole(target, data)
+    except OSError as error:
         raise _unwritable(target, error) from error
 
 

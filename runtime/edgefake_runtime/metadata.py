@@ -2,13 +2,24 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from .errors import ModelFileError, UsageError
 
-__all__ = ["METADATA_KEY", "SCHEMA", "Calibration", "Crop", "ModelMetadata", "QualityFloor", "Roc", "Uncertain"]
+__all__ = [
+    "METADATA_KEY",
+    "SCHEMA",
+    "Calibration",
+    "Crop",
+    "ModelMetadata",
+    "OperatingShare",
+    "QualityFloor",
+    "Roc",
+    "Uncertain",
+]
 
 METADATA_KEY = "edgefake"
 """Key of the one metadata entry (JSON) in an ONNX or TFLite file."""
@@ -85,6 +96,16 @@ class Uncertain:
 
 
 @dataclass(frozen=True)
+class OperatingShare:
+    """A point of a curve: the false positives that were allowed, the threshold for them, what it costs and finds."""
+
+    allowed: float
+    threshold: float
+    false_positives: float
+    true_positives: float
+
+
+@dataclass(frozen=True)
 class Roc:
     """Measured operating points: what calling a crop fake from a P(fake) on costs and finds.
 
@@ -138,6 +159,17 @@ class Roc:
                 f"max-false-positives: expected {self.false_positives[0]:.4f} or more, got {false_positives}"
             )
         return fits[-1]
+
+    def points(self, shares: Sequence[float]) -> list[OperatingShare]:
+        """The thresholds for these shares of false positives, as far as the curve knows them, each once."""
+        found: dict[float, OperatingShare] = {}
+        for allowed in shares:
+            with suppress(UsageError):
+                threshold = self.threshold(allowed)
+                place = self.thresholds.index(threshold)
+                shares = self.false_positives[place], self.true_positives[place]
+                found.setdefault(threshold, OperatingShare(allowed, threshold, *shares))
+        return list(found.values())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .crops import resize
 from .metadata import QualityFloor
 from .mtcnn import Face
 
@@ -48,10 +49,7 @@ def sharpness(crop: NDArray[np.uint8]) -> float:
     The crop is brought to 112x112 first. Contrast cancels, so that a dark face is not a soft one; a flat picture has 0.
     (Variance of the Laplacian: Pech-Pacheco et al. 2000.)
     """
-    if crop.shape[:2] != (SIDE, SIDE):
-        shrinks = crop.shape[0] * crop.shape[1] > SIDE * SIDE
-        kind = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        crop = np.asarray(cv2.resize(crop, (SIDE, SIDE), interpolation=kind), np.uint8)
+    crop = resize(crop, SIDE)
     grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.float32)
     spread = float(grey.std())
     return float(cv2.Laplacian(grey, cv2.CV_32F).std()) / spread if spread > 0 else 0.0

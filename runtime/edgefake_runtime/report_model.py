@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from .detector import MIN_DETECTION, Detector
-from .errors import UsageError, printable
+from .errors import printable
 from .metadata import ModelMetadata, Roc
 
 __all__ = ["limits", "model_section"]
@@ -55,25 +55,18 @@ def _floor(metadata: ModelMetadata) -> str:
 
 def _points(roc: Roc) -> str:
     """Thresholds and what they cost and find, as far as the stored curve knows."""
-    rows: dict[float, str] = {}
-    for wanted in FALSE_POSITIVES:
-        try:
-            threshold = roc.threshold(wanted)
-        except UsageError:
-            continue
-        place = roc.thresholds.index(threshold)
-        costs, finds = roc.false_positives[place], roc.true_positives[place]
-        cells = "".join(
-            f'<td class="number">{cell}</td>' for cell in (f"{threshold:.3f}", _percent(costs), _percent(finds))
-        )
-        rows[threshold] = f"<tr>{cells}</tr>\n"
+    rows = []
+    for point in roc.points(FALSE_POSITIVES):
+        shares = (f"{point.threshold:.3f}", _percent(point.false_positives), _percent(point.true_positives))
+        cells = "".join(f'<td class="number">{cell}</td>' for cell in shares)
+        rows.append(f"<tr>{cells}</tr>\n")
     if not rows:
         return ""
     head = "".join(
         f'<th class="number">{name}</th>' for name in ("fake from", "of the real called fake", "of the fake found")
     )
     return (
-        f"<h3>What other thresholds cost and find</h3>\n<table>\n<tr>{head}</tr>\n{''.join(rows.values())}</table>\n"
+        f"<h3>What other thresholds cost and find</h3>\n<table>\n<tr>{head}</tr>\n{''.join(rows)}</table>\n"
         f'<p class="soft">Measured: {escape(roc.origin)}; {roc.reals} real crops.</p>\n'
     )
 

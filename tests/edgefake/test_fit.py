@@ -88,7 +88,7 @@ def test_the_command_says_what_it_fitted_or_why_not(manifest, checkpoint, tmp_pa
     def run(folder, *more):
         return CliRunner().invoke(app, ["calibrate", str(folder), "--data", str(manifest), *more])
 
-    done = run(checkpoint, "--max-error", "0.3")
+    done = run(checkpoint, "--max-error", "0.3", "--drop", "0.2")
     assert done.exit_code == 0, done.output
     names = [line.split()[0] for line in done.output.splitlines()]
     assert names == ["crops", "calibration", "threshold", "uncertain", "quality"]

@@ -101,7 +101,7 @@ def _race(model: "ModelFolder", rounds: int) -> "Latency":
     from edgefake.card.text import Latency
     from edgefake.checkpoint import load_checkpoint
     from edgefake_export import export_checkpoint
-    from edgefake_export.latency import Contestant, race
+    from edgefake_runtime.latency import Contestant, race
     from edgefake_runtime.tflite_file import read_tflite
 
     entries: dict[str, Contestant] = {}
@@ -133,8 +133,8 @@ def _origin(folder: Path, data: Path, split: str, clips: Path | None) -> "Origin
     import datetime
 
     from edgefake.card.text import Origin
-    from edgefake_export.latency import processor
     from edgefake_runtime import __version__
+    from edgefake_runtime.cpu import processor
     from edgefake_runtime.needs import installed_version
 
     words = ["edgefake", "card", _short(folder), "--data", _short(data), "--split", split]

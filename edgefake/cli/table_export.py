@@ -307,8 +307,8 @@ def _about_times(inputs: _Inputs, found: _Findings) -> str:
 def _about_machine() -> str:
     import datetime
 
-    from edgefake_export.latency import processor
     from edgefake_runtime import __version__
+    from edgefake_runtime.cpu import processor
     from edgefake_runtime.needs import installed_version
 
     versions = ", ".join(f"{name} {found}" for name in VERSIONS if (found := installed_version(name)))

@@ -18,13 +18,13 @@ from edgefake.metrics import auc
 from edgefake.models import build
 from edgefake.observe import require_pictures
 from edgefake_runtime.errors import CheckFailedError, ModelFileError
+from edgefake_runtime.latency import Contestant, race
 from edgefake_runtime.metadata import Crop, ModelMetadata
 from edgefake_runtime.tflite_file import read_tflite
 
 from .cells import METHODS, Recipe, legal_recipes, resolve
 from .file import Export, export_compared, prepare_export
 from .labelled import CALIBRATION, COMPARED, LabelledCrops
-from .latency import Contestant, race
 from .reference import Reference, run_torch
 from .rounding import require_finite, round_encoder
 from .samples import sample_crops

@@ -1,12 +1,13 @@
 """The oldest runtime that reads a model file, told from its bytes.
 
-ONNX files are protobuf: fields, each with its number and its kind, one after the other
-(https://protobuf.dev/programming-guides/encoding). The three that count are found without the package onnx.
+ONNX files are protobuf. The three fields that count are found without the package onnx.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+
+from .protobuf import BYTES, VARINT, read_fields
 
 __all__ = ["OLDEST", "Need", "OnnxFacts", "installed_version", "is_older", "onnx_facts", "onnx_need"]
 
@@ -65,9 +66,6 @@ DATA_TYPE = 2
 
 DOMAIN, OPSET_VERSION = 1, 2
 """Of an opset."""
-
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
-"""Kinds of protobuf fields."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,7 @@ def onnx_facts(data: bytes) -> OnnxFacts | None:
     """What decides who reads an ONNX file; None when the bytes are no such file, or a damaged one."""
     ir_version, opset, types, graphs = 0, 0, set(), 0
     try:
-        for number, kind, value, stop in _fields(data, 0, len(data)):
+        for number, kind, value, stop in read_fields(data, 0, len(data)):
             if (number, kind) == (IR_VERSION, VARINT):
                 ir_version = value
             elif (number, kind) == (OPSET, BYTES):
@@ -160,46 +158,14 @@ def onnx_facts(data: bytes) -> OnnxFacts | None:
 
 def _opset(data: bytes, start: int, stop: int) -> int:
     """Version of the standard operators' set; 0 for another domain's."""
-    fields = {(number, kind): (value, end) for number, kind, value, end in _fields(data, start, stop)}
+    fields = {(number, kind): (value, end) for number, kind, value, end in read_fields(data, start, stop)}
     domain = slice(*fields.get((DOMAIN, BYTES), (0, 0)))
     return fields.get((OPSET_VERSION, VARINT), (0, 0))[0] if data[domain] in (b"", b"ai.onnx") else 0
 
 
 def _types(data: bytes, start: int, stop: int) -> Iterator[str]:
-    for number, kind, value, end in _fields(data, start, stop):
+    for number, kind, value, end in read_fields(data, start, stop):
         if (number, kind) == (INITIALIZER, BYTES):
-            entries = _fields(data, value, end)
+            entries = read_fields(data, value, end)
             found = (entry for number, kind, entry, _ in entries if (number, kind) == (DATA_TYPE, VARINT))
             yield from (ONNX_TYPES[entry] for entry in found if entry in ONNX_TYPES)
-
-
-def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
-    """Number, kind, value and end of each field of a message; the value of text and of messages is where they begin."""
-    while start < stop:
-        tag, start = _varint(data, start, stop)
-        kind, value = tag & 7, start
-        if kind == VARINT:
-            value, start = _varint(data, start, stop)
-        elif kind == BYTES:
-            length, value = _varint(data, start, stop)
-            start = value + length
-        elif kind in (FIXED64, FIXED32):
-            start += 8 if kind == FIXED64 else 4
-        else:
-            raise ValueError(f"a field of kind {kind}")
-        if start > stop or tag < 8:
-            raise ValueError("a field beyond its message")
-        yield tag >> 3, kind, value, start
-
-
-def _varint(data: bytes, at: int, stop: int) -> tuple[int, int]:
-    """A number, seven bits a byte, the lowest first, and where the next begins."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= stop:
-            break
-        byte, at = data[at], at + 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number that does not end")

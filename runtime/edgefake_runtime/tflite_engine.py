@@ -1,7 +1,6 @@
 """TFLite files in LiteRT (the package ai-edge-litert), on XNNPACK."""
 
 import logging
-import os
 import threading
 import time
 from importlib import import_module
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .cpu import cores
 from .engine import Engine
 from .errors import MissingExtraError, ModelFileError, UsageError, first_line
 from .needs import OLDEST, Need, installed_version, is_older
@@ -56,7 +56,7 @@ class TfliteEngine(Engine):
             raise UsageError("widen: expected a TFLite file with 2-bit weights, got one without; leave it away")
         self.metadata = self._file.metadata
         self.inputs, self.outputs = (self._file.input,), (self._file.output,)
-        self._threads = threads or _cores()
+        self._threads = threads or cores()
         self._widen = widen
         self._lock = threading.Lock()
         self._runner: _Runner | None = None
@@ -146,8 +146,3 @@ def _interpreter(data: bytes, threads: int) -> Any:
     except ModuleNotFoundError as error:
         raise MissingExtraError("ai_edge_litert", "litert") from error
     return litert.Interpreter(model_content=data, num_threads=threads)
-
-
-def _cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,15 +16,11 @@ from edgefake.table import markdown, write_table
 from edgefake_export import file as export_module
 from edgefake_export.cells import legal_recipes, resolve
 from edgefake_export.file import Export, prepare_export
-from edgefake_export.latency import Contestant, processor, race
 from edgefake_export.onnx_convert import write_onnx
 from edgefake_export.table import ExportRow, open_subject, plan_table, time_files, untrained, write_files
 from edgefake_export.table_plot import plot_export
 from edgefake_runtime.crops import normalize
 from edgefake_runtime.errors import InputError, UsageError
-from edgefake_runtime.shipped import default_model, models_folder
-
-SMALL = models_folder() / "mtcnn" / "rnet.onnx"
 
 
 def faces(folder: Path, count: int = 20, *, label: str | None = None, train: int = 4) -> Path:
@@ -220,36 +216,6 @@ def test_calibration_comes_from_the_split_train(tmp_path: Path) -> None:
     np.testing.assert_array_equal(subject.calibration[0].numpy(), expected[0])
     with pytest.raises(UsageError, match="expected 16 or more pictures to calibrate on, got 4"):
         open_subject(untrained("linvit-nano"), calibration=faces(tmp_path / "few"))
-
-
-def test_a_race_tells_a_large_file_from_small_ones() -> None:
-    """More files than are open at once, the large one in the second group."""
-    large, small = Contestant(default_model()), Contestant(SMALL)
-    done: list[int] = []
-    found = race(small, [*[small] * 9, large, small], rounds=7, on_done=done.append)
-    assert sum(done) == len(found.ratios) == 11
-    assert found.ratios[9] > 4
-    assert sorted(found.ratios)[-2] < 3
-    assert race(large, [], rounds=3).seconds > 2 * found.seconds
-
-
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_race_counts_seconds(threads: int) -> None:
-    found = race(Contestant(default_model()), [Contestant(SMALL)], rounds=3, threads=threads)
-    assert 1e-4 < found.seconds < 5
-    assert 0 < found.ratios[0] < 1
-
-
-def test_a_race_without_rounds_is_refused() -> None:
-    with pytest.raises(UsageError, match="rounds: expected 1 or more, got 0"):
-        race(Contestant(SMALL), [], rounds=0)
-
-
-def test_the_processor_has_a_name() -> None:
-    lines = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    assert processor()
-    if "model name" in lines:
-        assert f": {processor()}\n" in lines
 
 
 ROWS = [

@@ -1,18 +1,20 @@
 """How long model files take beside one another: runs in turns, so that what slows the machine slows all of them."""
 
-import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefake_runtime.engine import Engine, open_engine
-from edgefake_runtime.errors import UsageError
+from .engine import Engine, open_engine
+from .errors import UsageError
 
-__all__ = ["Contestant", "Race", "processor", "race"]
+__all__ = ["Contestant", "Race", "example_input", "race", "timed_run"]
+
+Clock = Callable[[], float]
+"""Seconds from some moment on."""
 
 GROUP = 8
 """Files that are open at once beside the reference: each holds its weights in memory, some of them widened."""
@@ -76,8 +78,8 @@ def race(
     for start in range(0, max(len(contestants), 1), GROUP):
         part = [reference, *contestants[start : start + GROUP]]
         engines = [_opened(each, threads) for each in part]
-        images = [_image(engine) for engine in engines]
-        found = np.array([list(_turn(engines, images, clock)) for _ in range(rounds)])  # (rounds, files)
+        runs = [(engine, example_input(engine)) for engine in engines]
+        found = np.array([[timed_run(*run, clock) for run in runs] for _ in range(rounds)])  # (rounds, files)
         first, *others = np.median(found, axis=0).tolist()
         ratios += [other / first for other in others]
         times += found[:, 0].tolist()
@@ -91,27 +93,20 @@ def _opened(contestant: Contestant, threads: int) -> Engine:
     return engine
 
 
-def _turn(
-    engines: Sequence[Engine], images: Sequence[NDArray[np.float32]], clock: Callable[[], float]
-) -> Iterator[float]:
-    """Seconds of a run of each file, one after the other."""
-    for engine, image in zip(engines, images, strict=True):
-        engine.run(image)
-        start = clock()
-        engine.run(image)
-        yield clock() - start
+def timed_run(engine: Engine, image: NDArray[np.float32], clock: Clock = time.perf_counter) -> float:
+    """Seconds of one run, after one that is not timed and brings the file's weights back into the caches.
+
+    Args:
+        engine: an open file.
+        image: its input (see `example_input`).
+        clock: that counts; time of day, or CPU time.
+    """
+    engine.run(image)
+    start = clock()
+    engine.run(image)
+    return clock() - start
 
 
-def _image(engine: Engine) -> NDArray[np.float32]:
+def example_input(engine: Engine) -> NDArray[np.float32]:
     """Noise of a normalized picture's size, the same each time: no file's time depends on what it sees."""
     return np.random.default_rng(0).standard_normal(engine.inputs[0].sizes, np.float32)
-
-
-def processor() -> str:
-    """The CPU's name as Linux gives it; elsewhere as Python does."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or "unknown")

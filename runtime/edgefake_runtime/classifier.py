@@ -14,7 +14,7 @@ from .metadata import ModelMetadata
 from .model_file import read_model_file
 from .shipped import default_model
 
-__all__ = ["Classifier", "read_metadata", "sha256_of"]
+__all__ = ["Classifier", "open_model", "read_metadata", "sha256_of"]
 
 MAX_BATCH = 16
 """Crops that run at once; more are split, so that memory does not grow with the number of faces."""
@@ -26,8 +26,20 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _open(path: Path, data: bytes, threads: int | None, widen: bool | None) -> tuple[Engine, ModelMetadata]:
-    """The file, ready to run, and its metadata: LiteRT gets to see no file that has none."""
+def open_model(
+    path: Path, data: bytes, threads: int | None = None, widen: bool | None = None
+) -> tuple[Engine, ModelMetadata]:
+    """A model file, ready to run, and its metadata: LiteRT gets to see no file that has none.
+
+    Args:
+        path: that errors name.
+        data: its bytes.
+        threads: as of `Classifier`.
+        widen: as of `Classifier`.
+
+    Raises:
+        ModelFileError, MissingExtraError, UsageError: as `Classifier` does.
+    """
     try:
         engine = open_engine(data, threads, widen=widen)
         metadata = read_metadata(engine)
@@ -93,7 +105,7 @@ class Classifier:
     ) -> None:
         self.path = default_model() if path is None else Path(path)
         data = read_model_file(self.path)
-        self._engine, self.metadata = _open(self.path, data, threads, widen)
+        self._engine, self.metadata = open_model(self.path, data, threads, widen)
         self.widened = self._engine.widened
         self.sha256 = hashlib.sha256(data).hexdigest()
 

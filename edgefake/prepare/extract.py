@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefake_runtime.crops import crop_rectangle, resize
-from edgefake_runtime.detector import MIN_DETECTION
 from edgefake_runtime.errors import InputError, printable
-from edgefake_runtime.media import Picture, open_media
+from edgefake_runtime.media import Picture, Video, open_media
 from edgefake_runtime.mtcnn import Face, FaceDetector, default_min_face
+from edgefake_runtime.scorer import MIN_DETECTION
 
 from .settings import CropSettings
 
@@ -127,12 +127,9 @@ def _frames(path: Path, settings: CropSettings, notes: list[str]) -> Iterator[tu
             yield index, _picture(files[index])
         return
     with open_media(path) as media:
-        if isinstance(media, Picture):
-            yield 0, media.frame()
-            return
         for frame in media.frames(settings.every, settings.max_frames):
             yield frame.index, frame.image
-        if media.note:
+        if isinstance(media, Video) and media.note:
             notes.append(media.note.removeprefix(f"{printable(path)}: "))
 
 

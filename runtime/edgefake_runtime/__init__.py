@@ -15,7 +15,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .detector import DetectOptions, Detector
+    from .detector import Detector
     from .errors import (
         CheckFailedError,
         EdgefakeError,
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
         ModelFileError,
         UsageError,
     )
+    from .media import SampledFrame
     from .metadata import Calibration, Crop, ModelMetadata, QualityFloor, Roc, Uncertain
     from .mtcnn import Face, FaceDetector
-    from .results import FaceFrame, FaceTrack, InputResult, ModelInfo, Report, Timing
+    from .options import DetectOptions
+    from .results import FaceFrame, FaceTrack, FrameResult, InputResult, LiveTrack, ModelInfo, Report, Timing
 
 __all__ = [
     "Calibration",
@@ -40,8 +42,10 @@ __all__ = [
     "FaceDetector",
     "FaceFrame",
     "FaceTrack",
+    "FrameResult",
     "InputError",
     "InputResult",
+    "LiveTrack",
     "MissingExtraError",
     "ModelFileError",
     "ModelInfo",
@@ -49,13 +53,14 @@ __all__ = [
     "QualityFloor",
     "Report",
     "Roc",
+    "SampledFrame",
     "Timing",
     "Uncertain",
     "UsageError",
     "__version__",
 ]
 
-_MODULES = ("errors", "metadata", "results", "mtcnn", "classifier", "detector")
+_MODULES = ("errors", "metadata", "results", "options", "media", "mtcnn", "classifier", "detector")
 """Where the public names live; the cheap modules are looked through first."""
 
 

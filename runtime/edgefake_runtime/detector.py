@@ -1,10 +1,8 @@
-"""The whole way from a file to a verdict: frames -> faces -> tracks -> crops -> scores -> verdict."""
+"""From frames to a verdict: files, frames in memory, and streams, all on one way (`Detector._follow`)."""
 
 import logging
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,88 +10,38 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .classifier import Classifier, probability
-from .crops import cut_face
+from .classifier import Classifier
 from .errors import InputError, UsageError, printable
-from .media import PICTURE_SUFFIXES, Picture, Problem, Video, discover, open_media
-from .mtcnn import Face, FaceDetector, default_min_face
-from .quality import FaceQuality, is_good
-from .results import FaceFrame, InputResult, ModelInfo, Timing
+from .frame_input import FrameInput, checked, numbered
+from .media import PICTURE_SUFFIXES, Picture, Problem, SampledFrame, Video, discover, open_media
+from .mtcnn import Face, default_min_face
+from .options import DetectOptions
+from .results import FaceFrame, FrameResult, InputResult, ModelInfo, Timing
+from .scorer import FrameScorer, unjudgeable
+from .stopwatch import Stopwatch
 from .tracks import Tracker
-from .verdict import OperatingPoint, track_of, worst
+from .verdict import OperatingPoint, live_track, track_of, worst
 
-__all__ = ["DetectOptions", "Detector"]
+__all__ = ["Detector"]
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_EVERY = 30
-"""Every so many frames one is scored, as in the thesis (section 3.1)."""
-
-MIN_DETECTION = 0.9
-"""Least probability of a face that is scored: below it, MTCNN's finds are half-hidden faces and patterns."""
-
-MOST_TURN = 9.0
-"""A report's largest turn of a head, since JSON knows no infinity."""
-
 LEAST_FRAMES = 2
 """Judged frames that a track of a video needs for a verdict; a picture or a video of one scored frame needs one."""
+
+WINDOW = 300
+"""Latest scored frames of a track that a stream judges it by: five minutes at one a second."""
 
 FrameCallback = Callable[[Picture | Video], None]
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 
-@dataclass(frozen=True)
-class DetectOptions:
-    """How to look.
-
-    Attributes:
-        every: score each n-th frame of a video, from the first.
-        max_frames: score at most so many frames of a video; None for all.
-        min_face: side of the smallest face, pixels, at least 12; None for 40, and in proportion above 1080p.
-        threshold: P(fake) from which the verdict is `fake`; None for the model's own.
-        threads: of ONNX Runtime and LiteRT; None for one per core.
-        max_megapixels: a larger picture or frame is refused before it is decoded.
-        widen: run 2-bit weights of a TFLite model as 8-bit ones; None for whichever is faster here.
-        max_false_positives: instead of a threshold, the share of real faces that may count as fake, from the curve
-            in the model's file.
-    """
-
-    every: int = DEFAULT_EVERY
-    max_frames: int | None = None
-    min_face: int | None = None
-    threshold: float | None = None
-    threads: int | None = None
-    max_megapixels: float = 100.0
-    widen: bool | None = None
-    max_false_positives: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.every < 1 or (self.max_frames is not None and self.max_frames < 1):
-            raise UsageError(f"every, max_frames: expected 1 or more, got {self.every}, {self.max_frames}")
-        if self.min_face is not None and self.min_face < 12:
-            raise UsageError(f"min_face: expected 12 pixels or more, got {self.min_face}")
-        if self.threads is not None and self.threads < 1:
-            raise UsageError(f"threads: expected 1 or more, got {self.threads}")
-
-
-@dataclass
-class _Stopwatch:
-    """Seconds by stage."""
-
-    begun: float = field(default_factory=time.perf_counter)
-    decode: float = 0.0
-    faces: float = 0.0
-    classify: float = 0.0
-
-    def timing(self) -> Timing:
-        return Timing(self.decode, self.faces, self.classify, time.perf_counter() - self.begun)
-
-
 class Detector:
-    """Finds deepfakes in pictures and videos. Files are streamed, so memory does not grow with their length.
+    """Finds deepfakes in pictures, videos and frames. Files are streamed, so memory does not grow with their length.
 
-    Thread-safe: nothing is kept between calls.
+    Thread-safe: nothing is kept between calls, so one detector serves any number of threads. A stream belongs to the
+    thread that reads it.
 
     Args:
         model: file made by `edgefake export`, or an open classifier; the shipped default model when None.
@@ -114,7 +62,7 @@ class Detector:
             self.options.threshold,
             max_false_positives=self.options.max_false_positives,
         )
-        self._faces = FaceDetector(threads=self.options.threads)
+        self._scorer = FrameScorer(self.classifier, min_face=self.options.min_face, threads=threads)
 
     @property
     def model(self) -> ModelInfo:
@@ -139,27 +87,106 @@ class Detector:
             InputError: the file cannot be read; one line that says why.
         """
         file = Path(os.fsdecode(path))
-        watch = _Stopwatch()
-        with open_media(file, max_megapixels=self.options.max_megapixels) as media:
-            watch.decode = time.perf_counter() - watch.begun
-            self._say_scaled(media)
-            try:
-                return self._judge(file, media, watch, on_frame)
-            except (cv2.error, MemoryError) as error:
-                reason = str(error).strip().splitlines()[-1:] or ["out of memory"]
-                raise InputError(f"{printable(file)}: expected a file that can be judged, got: {reason[0]}") from error
+        watch, tracker = Stopwatch(), Tracker()
+        with watch.stage("decode"):
+            media = open_media(file, max_megapixels=self.options.max_megapixels)
+        with media:
+            for _ in self._follow(self._sampled(media), tracker, watch, name=printable(file)):
+                if on_frame:
+                    on_frame(media)
+            duration, total = (None, 1) if isinstance(media, Picture) else _length(media)
+        size = media.width, media.height
+        return self._result(str(file), media.kind, size, tracker, watch, duration_s=duration, total=total)
 
-    def _judge(
-        self, path: Path, media: Picture | Video, watch: _Stopwatch, on_frame: FrameCallback | None
-    ) -> InputResult:
-        tracker = Tracker()
-        scored = 0
-        for time_s, image in _frames(media, self.options, watch):
-            self._look(image, time_s, tracker, watch)
-            scored += 1
-            if on_frame:
-                on_frame(media)
-        return self._result(path, media, tracker, scored, watch)
+    def detect_frames(self, frames: Iterable[FrameInput], *, fps: float = 1.0, name: str = "frames") -> InputResult:
+        """Judge frames as one video, or a single frame as a picture. All are scored, whatever the options' `every`.
+
+        Args:
+            frames: (H, W, 3) RGB uint8, or `SampledFrame`s with times of their own; read one at a time.
+            fps: of frames without a time; with 1, times count frames.
+            name: for the result's `path` and for messages.
+
+        Raises:
+            UsageError: no frame, one of another type or shape, or times that go back.
+            InputError: a frame that cannot be judged.
+        """
+        watch, tracker = Stopwatch(), Tracker()
+        size: tuple[int, int] | None = None
+        for frame in self._follow(numbered(frames, fps=fps), tracker, watch, name=name):
+            size = size or (frame.image.shape[1], frame.image.shape[0])
+        if size is None:
+            raise UsageError(f"{name}: expected one frame or more, got none")
+        kind: Literal["image", "video"] = "image" if tracker.samples == 1 else "video"
+        return self._result(name, kind, size, tracker, watch, duration_s=None, total=tracker.samples)
+
+    def stream(
+        self, frames: Iterable[FrameInput], *, fps: float = 1.0, window: int = WINDOW, name: str = "frames"
+    ) -> Iterator[FrameResult]:
+        """Judge frames as they come, for as long as they come, in bounded memory. All are scored.
+
+        The n-th result tells what `detect_frames` would say after n frames, with three differences that keep it
+        bounded and steady: a track's score is that of its latest `window` scored frames, a track that has ended (its
+        face was not found in three frames) is dropped, and the first frame alone is thin evidence.
+
+        Args:
+            frames: (H, W, 3) RGB uint8, or `SampledFrame`s with times of their own, such as those of a `Camera`.
+            fps: of frames without a time; with 1, times count frames.
+            window: latest scored frames that a track is judged by, 2 or more.
+            name: for messages.
+
+        Returns:
+            An iterator with a result for each frame, made when it is asked for.
+
+        Raises:
+            UsageError: `fps` or `window` out of range; from the iterator, as `detect_frames`.
+            InputError: from the iterator: a frame that cannot be judged.
+        """
+        if window < LEAST_FRAMES:
+            raise UsageError(f"window: expected {LEAST_FRAMES} or more, got {window}")
+        return self._stream(numbered(frames, fps=fps), Tracker(window=window), name)
+
+    def _stream(self, frames: Iterator[SampledFrame], tracker: Tracker, name: str) -> Iterator[FrameResult]:
+        for frame in self._follow(frames, tracker, Stopwatch(), name=name):
+            tracks = tuple(
+                live_track(track, self.operating_point, sample=tracker.samples, least=LEAST_FRAMES)
+                for track in tracker.tracks
+            )
+            height, width = frame.image.shape[:2]
+            decides = worst(tracks)
+            score = None if decides is None else decides.score
+            verdict = self.operating_point.verdict(score, thin=decides is not None and decides.thin)
+            yield FrameResult(frame.index, frame.time_s, width, height, verdict, score, tracks)
+
+    def look(self, frame: NDArray[np.uint8]) -> tuple[FaceFrame, ...]:
+        """Score the faces of one frame (H, W, 3) RGB uint8, the largest first; their time is 0.
+
+        Raises:
+            UsageError: another type or shape.
+            InputError: the frame cannot be judged.
+        """
+        (one,) = numbered([frame])
+        return tuple(self._scorer.score(one, Stopwatch(), name="frame")[0])
+
+    def _follow(
+        self, frames: Iterator[SampledFrame], tracker: Tracker, watch: Stopwatch, *, name: str
+    ) -> Iterator[SampledFrame]:
+        """Frames -> faces -> scores -> tracks: yields each frame once the tracker knows its faces."""
+        while True:
+            with watch.stage("decode"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            if tracker.samples == 0:
+                self._say_scaled(frame, name)
+            tracker.add(*self._scorer.score(frame, watch, name=name))
+            yield frame
+
+    def _sampled(self, media: Picture | Video) -> Iterator[SampledFrame]:
+        """The frames of a file that are scored."""
+        try:
+            yield from media.frames(self.options.every, self.options.max_frames)
+        except (cv2.error, MemoryError) as error:
+            raise unjudgeable(printable(media.path), error) from error
 
     def detect_many(
         self,
@@ -184,61 +211,46 @@ class Detector:
 
     def find_faces(self, frame: NDArray[np.uint8]) -> list[Face]:
         """Faces of a frame (H, W, 3) RGB that are sure enough to be scored, the largest first."""
-        height, width = frame.shape[:2]
-        smallest = self.options.min_face or default_min_face(height, width)
-        return [f for f in self._faces.detect(frame, min_face=smallest) if f.score >= MIN_DETECTION]
+        return self._scorer.find(checked(frame, "frame"))
 
-    def _look(self, image: NDArray[np.uint8], time_s: float, tracker: Tracker, watch: _Stopwatch) -> None:
-        begun = time.perf_counter()
-        faces = self.find_faces(image)
-        found = time.perf_counter()
-        watch.faces += found - begun
-        if faces:
-            crops = np.stack([cut_face(image, face.box, self.classifier.metadata) for face in faces])
-            evidence = self.classifier.evidence(crops).tolist()
-            found_faces = zip(faces, crops, evidence, strict=True)
-            seen = [self._face_frame(time_s, face, crop, odds) for face, crop, odds in found_faces]
-            tracker.add(seen, evidence)
-        else:
-            tracker.add([], [])
-        watch.classify += time.perf_counter() - found
-
-    def _face_frame(self, time_s: float, face: Face, crop: NDArray[np.uint8], log_odds: float) -> FaceFrame:
-        quality = FaceQuality.of(crop, face)
-        judged = is_good(quality, self.classifier.metadata.quality)
-        turn = min(quality.turn, MOST_TURN)
-        return FaceFrame(time_s, face.box, face.score, probability(log_odds), quality.sharpness, turn, judged)
-
-    def _say_scaled(self, media: Picture | Video) -> None:
-        smallest = default_min_face(media.height, media.width)
+    def _say_scaled(self, frame: SampledFrame, name: str) -> None:
+        height, width = frame.image.shape[:2]
+        smallest = default_min_face(height, width)
         if self.options.min_face is None and smallest > default_min_face(1080, 1080):
             logger.warning(
                 "%s: %dx%d is above 1080p, so faces below %d pixels are left out; another smallest face may be set",
-                printable(media.path),
-                media.width,
-                media.height,
+                name,
+                width,
+                height,
                 smallest,
             )
 
     def _result(
-        self, path: Path, media: Picture | Video, tracker: Tracker, scored: int, watch: _Stopwatch
+        self,
+        path: str,
+        kind: Literal["image", "video"],
+        size: tuple[int, int],
+        tracker: Tracker,
+        watch: Stopwatch,
+        *,
+        duration_s: float | None,
+        total: int | None,
     ) -> InputResult:
-        least = min(LEAST_FRAMES, scored)
-        tracks = tuple(track_of(n, frames, odds, least=least) for n, (frames, odds) in enumerate(tracker.tracks))
+        least = min(LEAST_FRAMES, tracker.samples)
+        tracks = tuple(track_of(track.number, track.frames, track.evidence, least=least) for track in tracker.tracks)
         decides = worst(tracks)
         score = None if decides is None else decides.score
-        duration, total = (None, 1) if isinstance(media, Picture) else _length(media)
         return InputResult(
-            path=str(path),
-            kind=media.kind,
+            path=path,
+            kind=kind,
             verdict=self.operating_point.verdict(score, thin=decides is not None and decides.thin),
             score=score,
             error=None,
-            duration_s=duration,
-            width=media.width,
-            height=media.height,
+            duration_s=duration_s,
+            width=size[0],
+            height=size[1],
             frames_total=total,
-            frames_scored=scored,
+            frames_scored=tracker.samples,
             faces=tracks,
             timing_s=watch.timing(),
         )
@@ -251,23 +263,6 @@ def _length(video: Video) -> tuple[float | None, int | None]:
     total = video.frames_read if video.exhausted else video.frames_total
     duration = total / video.fps if video.fps and total is not None else None
     return duration, total
-
-
-def _frames(
-    media: Picture | Video, options: DetectOptions, watch: _Stopwatch
-) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Seconds from the start and RGB frames; the time to decode them goes on the stopwatch."""
-    if isinstance(media, Picture):
-        yield 0.0, media.frame()
-        return
-    frames = media.frames(options.every, options.max_frames)
-    while True:
-        begun = time.perf_counter()
-        frame = next(frames, None)
-        watch.decode += time.perf_counter() - begun
-        if frame is None:
-            return
-        yield frame.time_s, frame.image
 
 
 def _failed(path: Path, message: str) -> InputResult:

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .capture import grab, retrieve
 from .containers import PLAYABLE, describe_foreign, explain_unopened, is_container
 from .errors import InputError, UsageError, printable
 from .picture_size import (
@@ -24,7 +25,7 @@ from .picture_size import (
     picture_format,
     read_picture_header,
 )
-from .quiet import LOG_OFF, quiet
+from .quiet import quiet
 
 __all__ = [
     "MEDIA_SUFFIXES",
@@ -49,7 +50,6 @@ MEDIA_SUFFIXES = PICTURE_SUFFIXES | {f".{name}" for name in _VIDEO_NAMES.split()
 MIN_SIDE = 16
 """Shortest side, in pixels, of a picture or frame worth looking at."""
 
-_GRAB_ATTEMPTS = 16
 _BYTES_PER_PIXEL, _HEADER_BYTES = 16, 64 << 20
 
 
@@ -238,6 +238,10 @@ class Picture:
         """
         return self._image
 
+    def frames(self, every: int = 30, max_frames: int | None = None) -> Iterator[SampledFrame]:
+        """The picture as the one frame of a video, whatever `every` and `max_frames` say."""
+        yield SampledFrame(0, 0.0, self._image)
+
     def close(self) -> None:
         """Do nothing: no file is held open."""
 
@@ -308,7 +312,7 @@ class Video:
         width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if width > 0 and height > 0:  # FFmpeg knows none where no frame is sound
             _require_size(self.path, int(width), int(height), max_megapixels)
-        image = _retrieve(capture) if _grab(capture) else None
+        image = retrieve(capture) if grab(capture) else None
         if image is None:
             cure = f"copy it again or convert it to {PLAYABLE}"
             raise _refusal(self.path, "one without a frame that can be decoded", cure, expected="a video")
@@ -360,14 +364,14 @@ class Video:
         more = True
         while more and not self._closed:
             index, self.frames_read = self.frames_read, self.frames_read + 1
-            image = _retrieve(capture) if index % every == 0 else None
+            image = retrieve(capture) if index % every == 0 else None
             if image is not None:
                 time_s = max(time_s, _time_s(capture, index, self.fps, after=time_s))
                 yield SampledFrame(index, time_s, image)
                 sampled += 1
                 if sampled == max_frames:
                     return
-            more = _grab(capture)
+            more = grab(capture)
         if not self._closed:
             self.exhausted = True
             missing = (self.frames_total or 0) - self.frames_read
@@ -383,7 +387,7 @@ class Video:
                     capture = self._capture = _open_capture(self.path, file)
             except OSError as error:
                 raise _unreachable(self.path, error) from error
-            if not _grab(capture):
+            if not grab(capture):
                 raise _refusal(self.path, "one changed since", "run it again", expected="the video opened before")
         self.frames_read, self.truncated, self.exhausted = 0, False, False
         return capture
@@ -419,19 +423,6 @@ def _open_capture(path: Path, file: BinaryIO) -> cv2.VideoCapture:
         raise _refusal(path, "a name that is not UTF-8", "rename it") from error
     with quiet():
         return cv2.VideoCapture(name, cv2.CAP_FFMPEG)
-
-
-def _grab(capture: cv2.VideoCapture) -> bool:
-    """Decode the next frame; a damaged one makes cv2 give up once, after which the next ones may be sound."""
-    with LOG_OFF:
-        return any(capture.grab() for _ in range(_GRAB_ATTEMPTS))
-
-
-def _retrieve(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:
-    ok, image = capture.retrieve()  # (H, W, 3) BGR
-    if not ok:
-        return None
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def _time_s(capture: cv2.VideoCapture, index: int, fps: float | None, *, after: float) -> float:

@@ -10,20 +10,29 @@ import cv2
 
 __all__ = ["LOG_OFF", "quiet"]
 
+FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
+
 
 class _LogOff:
-    """cv2's log, off while any thread is inside."""
+    """cv2's log and FFmpeg's, off while any thread is inside.
+
+    cv2 reads FFmpeg's level once, when it opens the process' first video; a level set by the user stays.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
         self._level = 0
+        self._own = False
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
                 self._level = _log().getLogLevel()
                 _log().setLogLevel(0)
+                self._own = FFMPEG_LEVEL not in os.environ
+                if self._own:
+                    os.environ[FFMPEG_LEVEL] = "-8"
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -31,6 +40,8 @@ class _LogOff:
             self._inside -= 1
             if self._inside == 0:
                 _log().setLogLevel(self._level)
+                if self._own:
+                    os.environ.pop(FFMPEG_LEVEL, None)
 
 
 def _log() -> Any:
@@ -47,19 +58,9 @@ def quiet() -> Iterator[None]:
     """Keep cv2, FFmpeg, libpng and libjpeg from writing to stderr, about files that we report ourselves.
 
     libpng and libjpeg write to descriptor 2 whatever cv2's settings are, so it leads nowhere for the call.
-    cv2 reads FFmpeg's level once, when it opens the process' first video; a level set by the user stays.
     """
-    level = "OPENCV_FFMPEG_LOGLEVEL"
-    with _STDERR, LOG_OFF:
-        own = level not in os.environ
-        if own:
-            os.environ[level] = "-8"
-        try:
-            with _closed_stderr():
-                yield
-        finally:
-            if own:
-                del os.environ[level]
+    with _STDERR, LOG_OFF, _closed_stderr():
+        yield
 
 
 @contextmanager

@@ -4,9 +4,10 @@ import json
 from html import escape
 from pathlib import Path
 
-from .detector import MIN_DETECTION, Detector
+from .detector import Detector
 from .errors import printable
 from .metadata import ModelMetadata, Roc
+from .scorer import MIN_DETECTION
 
 __all__ = ["limits", "model_section"]
 

@@ -1,10 +1,20 @@
-"""What detection returns; the JSON of `edgefake detect --json` has the same fields in the same order."""
+"""What detection returns; the JSON of `edgefake detect` has the same fields in the same order."""
 
 import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-__all__ = ["FaceFrame", "FaceTrack", "InputResult", "ModelInfo", "Report", "Timing", "Verdict"]
+__all__ = [
+    "FaceFrame",
+    "FaceTrack",
+    "FrameResult",
+    "InputResult",
+    "LiveTrack",
+    "ModelInfo",
+    "Report",
+    "Timing",
+    "Verdict",
+]
 
 Verdict = Literal["fake", "real", "uncertain", "no-face", "error"]
 
@@ -53,6 +63,52 @@ class FaceTrack:
 
 
 @dataclass(frozen=True)
+class LiveTrack:
+    """One face of a stream up to now.
+
+    Attributes:
+        track: number of the track, from 0 in order of appearance.
+        verdict: on this track.
+        score: P(fake) of the track, as `FaceTrack` has it, from its latest frames.
+        thin: too few judged frames for a verdict; beside other tracks it does not count.
+        start_s, end_s: times of its first and last scored frame up to now.
+        frames_scored: in how many frames it was found.
+        face: where it is in this frame; None where it was not found, and its track waits for it.
+    """
+
+    track: int
+    verdict: Verdict
+    score: float
+    thin: bool
+    start_s: float
+    end_s: float
+    frames_scored: int
+    face: FaceFrame | None
+
+
+@dataclass(frozen=True)
+class FrameResult:
+    """What is known after a frame of a stream.
+
+    Attributes:
+        frame: number of the frame, from 0; those that were skipped count too.
+        time_s: of the frame, seconds from the start.
+        width, height: of the frame, pixels.
+        verdict: of the worst track that goes on: "fake", "real", "uncertain" or "no-face".
+        score: P(fake) of that track, as `InputResult` has it; None without a face.
+        tracks: those that go on, in order of appearance. A track that has ended is not told of any more.
+    """
+
+    frame: int
+    time_s: float
+    width: int
+    height: int
+    verdict: Verdict
+    score: float | None
+    tracks: tuple[LiveTrack, ...]
+
+
+@dataclass(frozen=True)
 class Timing:
     """Wall-clock seconds: decoding, finding faces, classifying, and all in all."""
 
@@ -67,7 +123,7 @@ class InputResult:
     """The verdict on one picture or video.
 
     Attributes:
-        path: as given; bytes that are not UTF-8 appear as surrogate escapes.
+        path: as given; bytes that are not UTF-8 appear as surrogate escapes. Of frames, the name they were given.
         kind: "video" or "image"; of an input with an error, by its suffix.
         verdict: "fake", "real", "uncertain", "no-face" or "error".
         score: P(fake) of the worst track with evidence enough, or of the worst where none has; None without a face or

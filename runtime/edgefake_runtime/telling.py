@@ -1,6 +1,6 @@
 """The frames of a track that tell most, and the faces in them, cut by reading the input once more."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .crops import crop_rectangle, cut_face, resize
 from .detector import Detector
-from .media import Picture, Video, open_media
+from .media import open_media
 from .occlusion import occlusion_map, overlay
 from .results import FaceFrame, FaceTrack, InputResult
 
@@ -75,24 +75,16 @@ def cut_crops(
         for face in faces:
             wanted.setdefault(face.time_s, []).append(face)
     cut: dict[FaceFrame, FaceCrop] = {}
-    with open_media(Path(result.path), max_megapixels=detector.options.max_megapixels) as media:
-        for time_s, image in _frames(media, detector):
-            for face in wanted.pop(time_s, ()):
-                cut[face] = _cut(image, face, detector, heatmap=heatmap)
+    options = detector.options
+    with open_media(Path(result.path), max_megapixels=options.max_megapixels) as media:
+        for frame in media.frames(options.every, options.max_frames):
+            for face in wanted.pop(frame.time_s, ()):
+                cut[face] = _cut(frame.image, face, detector, heatmap=heatmap)
                 if on_crop:
                     on_crop()
             if not wanted:
                 break
     return {track: [cut[face] for face in faces if face in cut] for track, faces in chosen.items()}
-
-
-def _frames(media: Picture | Video, detector: Detector) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Times and frames exactly as the detector saw them."""
-    if isinstance(media, Picture):
-        yield 0.0, media.frame()
-        return
-    for frame in media.frames(detector.options.every, detector.options.max_frames):
-        yield frame.time_s, frame.image
 
 
 def _cut(image: NDArray[np.uint8], face: FaceFrame, detector: Detector, *, heatmap: bool) -> FaceCrop:

@@ -1,16 +1,20 @@
 """From scores to a verdict: threshold, the band around it, tracks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from .aggregate import trimmed_mean
 from .classifier import probability
 from .errors import UsageError
 from .metadata import ModelMetadata
-from .results import FaceFrame, FaceTrack, Verdict
+from .results import FaceFrame, FaceTrack, LiveTrack, Verdict
+from .tracks import Track
 
-__all__ = ["OperatingPoint", "track_of", "worst"]
+__all__ = ["OperatingPoint", "live_track", "track_of", "worst"]
+
+AnyTrack = TypeVar("AnyTrack", FaceTrack, LiveTrack)
 
 AGGREGATE = trimmed_mean
 """How the frames of a track become one score; docs/video.md compares it with the others."""
@@ -79,15 +83,36 @@ class OperatingPoint:
         return "fake" if score >= self.threshold else "real"
 
 
-def track_of(number: int, frames: list[FaceFrame], evidence: list[float], *, least: int = 1) -> FaceTrack:
+def track_of(number: int, frames: Collection[FaceFrame], evidence: Collection[float], *, least: int = 1) -> FaceTrack:
     """A track from its frames and their log-odds; fewer than `least` judged ones are thin evidence."""
+    score, thin = _score(frames, evidence, least)
+    kept = tuple(frames)
+    return FaceTrack(number, score, thin, kept[0].time_s, kept[-1].time_s, kept)
+
+
+def live_track(track: Track, point: OperatingPoint, *, sample: int, least: int) -> LiveTrack:
+    """A track as it is at the sampled frame of this count; its score is that of the frames that it keeps."""
+    score, thin = _score(track.frames, track.evidence, least)
+    latest = track.frames[-1]
+    return LiveTrack(
+        track=track.number,
+        verdict=point.verdict(score, thin=thin),
+        score=score,
+        thin=thin,
+        start_s=track.start_s,
+        end_s=latest.time_s,
+        frames_scored=track.count,
+        face=latest if track.last_sample == sample else None,
+    )
+
+
+def _score(frames: Collection[FaceFrame], evidence: Collection[float], least: int) -> tuple[float, bool]:
+    """P(fake), and whether fewer than `least` judged frames gave it."""
     judged = [odds for frame, odds in zip(frames, evidence, strict=True) if frame.judged]
-    score = probability(AGGREGATE(judged or evidence))
-    thin = len(judged) < least
-    return FaceTrack(number, score, thin, frames[0].time_s, frames[-1].time_s, tuple(frames))
+    return probability(AGGREGATE(judged or list(evidence))), len(judged) < least
 
 
-def worst(tracks: Sequence[FaceTrack]) -> FaceTrack | None:
+def worst(tracks: Sequence[AnyTrack]) -> AnyTrack | None:
     """The track that decides: the highest score among those with evidence enough, or among all where none has."""
     sound = [track for track in tracks if not track.thin]
     return max(sound or tracks, key=lambda track: track.score, default=None)

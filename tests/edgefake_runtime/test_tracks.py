@@ -23,7 +23,7 @@ def follow(*frames):
     tracker = Tracker()
     for faces in frames:
         tracker.add([face(x) for x in faces], [0.0] * len(faces))
-    return [[f.box[0] for f in track] for track, _ in tracker.tracks]
+    return [[f.box[0] for f in track.frames] for track in tracker.tracks]
 
 
 def test_faces_keep_their_tracks_when_their_order_changes():

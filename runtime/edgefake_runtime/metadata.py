@@ -130,6 +130,7 @@ class Roc:
             fits = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in column)
             _require(fits and all(0 <= value <= 1 for value in column), "ROC: expected shares from 0 to 1")
         _require(len({len(column) for column in columns}) == 1, "ROC: expected columns of one length")
+        _require(len(self.thresholds) > 0, "ROC: expected operating points, got none")
         _require(self.reals > 0, f"ROC: expected real crops behind it, got {self.reals}")
         steps = zip(self.thresholds[1:], self.thresholds, strict=False)
         _require(all(later < before for later, before in steps), "ROC: expected falling thresholds")
@@ -149,15 +150,15 @@ class Roc:
             UsageError: a share that so few real crops cannot tell from none, or out of range.
         """
         if not 1 / self.reals <= false_positives <= 1:
+            least = min(math.ceil(1e4 / self.reals) / 1e4, 1.0)  # rounded up, so that what is said is taken
             raise UsageError(
-                f"max-false-positives: expected {1 / self.reals:.4f} to 1, which is what the {self.reals} real crops "
+                f"max-false-positives: expected {least:.4f} to 1, which is what the {self.reals} real crops "
                 f"behind the model's curve can tell; got {false_positives}"
             )
         fits = [t for t, share in zip(self.thresholds, self.false_positives, strict=True) if share <= false_positives]
         if not fits:
-            raise UsageError(
-                f"max-false-positives: expected {self.false_positives[0]:.4f} or more, got {false_positives}"
-            )
+            least = math.ceil(1e4 * self.false_positives[0]) / 1e4
+            raise UsageError(f"max-false-positives: expected {least:.4f} or more, got {false_positives}")
         return fits[-1]
 
     def points(self, shares: Sequence[float]) -> list[OperatingShare]:

@@ -1,11 +1,13 @@
 """The schema that a model file carries."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
-from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Uncertain
+from edgefake_runtime import Calibration, Crop, ModelFileError, ModelMetadata, Roc, Uncertain
+from edgefake_runtime.errors import UsageError
 
 METADATA = ModelMetadata(
     name="bitvit-nano",
@@ -59,12 +61,24 @@ def test_curve_and_floor_travel_with_the_file_and_may_be_missing():
         {"thresholds": ["a", "b"]},
         {"reals": 0},
         {"origin": 5},
+        {"thresholds": [], "false_positives": [], "true_positives": []},
     ],
 )
 def test_an_impossible_curve_is_refused(change):
     raw = json.loads(METADATA.to_json())
     with pytest.raises(ModelFileError, match=r"ROC|origin"):
         ModelMetadata.from_json(json.dumps(raw | {"roc": ROC | change}))
+
+
+@pytest.mark.parametrize(("reals", "first"), [(415, 0.0), (3, 0.0), (415, 1 / 7)])
+def test_the_least_share_that_a_refusal_names_is_taken(reals, first):
+    """1 / 415 is 0.00241, which is more than the 0.0024 that rounding would name."""
+    curve = Roc((0.9, 0.4), (first, 1.0), (0.3, 1.0), reals=reals, origin="t")
+    with pytest.raises(UsageError, match=r"expected ([\d.]+) (to 1|or more)") as caught:
+        curve.threshold(0.8 * max(first, 1 / reals))
+    least = float(re.search(r"expected ([\d.]+)", str(caught.value))[1])
+    assert least == pytest.approx(max(first, 1 / reals), abs=1e-4)
+    assert curve.threshold(least) == 0.9
 
 
 def test_an_impossible_floor_is_refused():

@@ -14,6 +14,7 @@ from ..corruptions import CorruptionRow, sweep
 from ..data.crop_rule import centre_share, read_crop_rule
 from ..data.manifest import Sample, read_manifest
 from ..evaluate import LEAST_GROUPS, Evaluation, evaluate_crops, take_half
+from ..fit import origin_of
 from ..metrics import Interval, bootstrap, false_positive_rate, statistics_at, true_positive_rate
 from ..subgroups import SubgroupRow, break_down, describe_faces, face_sides
 
@@ -128,10 +129,11 @@ def measure_held(files: Mapping[str, Classifier], manifest: Path, *, split: str,
         stage: told of the work.
 
     Raises:
-        InputError: no such rows, rows without a group, one class alone, or crops that cannot be read.
+        InputError: no such rows, rows without a group, one class alone, crops that cannot be read, or a calibration
+            that was fitted on all of these rows.
     """
-    samples = _held(manifest, split)
     first = next(iter(files.values()))
+    samples = _held(manifest, split, first.metadata)
     rule = read_crop_rule(manifest)
     share = centre_share(first.metadata.crop, rule)
     scored = {
@@ -152,13 +154,18 @@ def measure_held(files: Mapping[str, Classifier], manifest: Path, *, split: str,
     )
 
 
-def _held(manifest: Path, split: str) -> list[Sample]:
+def _held(manifest: Path, split: str, metadata: ModelMetadata) -> list[Sample]:
     samples = read_manifest(manifest, split=split, required=("file", "label", "split"))
     alone = sum(not sample.grouped for sample in samples)
     if alone:
         raise InputError(
             f"{manifest}: expected an identity group for every row of {split}, got {alone} of {len(samples)} rows "
             "without; fill the column identity_group"
+        )
+    if metadata.calibration.origin.endswith(f" on {origin_of(samples, manifest, split)}"):
+        raise InputError(
+            f"{manifest}: expected a half of {split} that {metadata.name} was not calibrated on, got a calibration on "
+            "all of it; run edgefake calibrate with --half fit, and export again"
         )
     held = take_half(samples, "held", manifest=manifest)
     fakes = sum(sample.fake for sample in held)

@@ -5,6 +5,7 @@ import hashlib
 import re
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,7 @@ from edgefake.artefact import model_metadata
 from edgefake.card.failures import seen_failing
 from edgefake.card.folder import ModelFolder, open_files
 from edgefake.card.markdown import code, fenced, prose, table
-from edgefake.card.measure import Clip, operating_rows
+from edgefake.card.measure import Clip, measure_held, operating_rows
 from edgefake.card.words import CardWords, read_words
 from edgefake.checkpoint import load_checkpoint, save_checkpoint
 from edgefake.cli import app
@@ -30,7 +31,7 @@ from edgefake.evaluate import Evaluation
 from edgefake.metrics import measure
 from edgefake.subgroups import SubgroupRow
 from edgefake_export import export_checkpoint
-from edgefake_runtime import Calibration, InputError, InputResult, ModelFileError, Roc
+from edgefake_runtime import Calibration, Classifier, InputError, InputResult, ModelFileError, Roc
 from edgefake_runtime.results import Timing
 
 from .checkpoints import detector
@@ -363,6 +364,15 @@ def test_a_file_exported_before_calibration_is_refused(shipped, tmp_path):
     with pytest.raises(ModelFileError, match=r"got another calibration; export it again"):
         open_files(ModelFolder.find(folder))
     assert model_metadata(load_checkpoint(folder), bits=2).calibration == Calibration(1.5, 0.0, "another")
+
+
+def test_people_that_the_calibration_knows_are_not_called_held(shipped, manifest):
+    """`edgefake calibrate --half all` leaves nobody to report on."""
+    classifier = Classifier(shipped / "nano-2bit.onnx")
+    origin = "Platt scaling on 48 crops of 12 identity groups of faces/val"
+    classifier.metadata = replace(classifier.metadata, calibration=Calibration(1.0, 0.0, origin))
+    with pytest.raises(InputError, match="a calibration on all of it; run edgefake calibrate with --half fit"):
+        measure_held({"ONNX": classifier}, manifest, split="val", stage=lambda name, total: lambda done: None)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,17 @@ def test_everything_fitted_stands_in_the_checkpoint(manifest, checkpoint):
     assert fit_checkpoint(checkpoint, manifest, half="all", max_error=0.3).crops == 160
 
 
+def test_the_floor_says_how_many_crops_are_behind_it(manifest, checkpoint, monkeypatch):
+    rows = "160 crops of 10 identity groups of " + f"{manifest.parent.name}/val"
+    whole = fit_checkpoint(checkpoint, manifest, half="all", max_error=0.3)
+    assert whole.operation.roc.origin == rows
+    assert f"whole crops, {rows};" in whole.floor.origin
+    monkeypatch.setattr(fit, "FLOOR_CROPS", 100)
+    few = fit_checkpoint(checkpoint, manifest, half="all", max_error=0.3)
+    assert few.operation.roc.origin == rows
+    assert f"whole crops, 100 of {rows};" in few.floor.origin
+
+
 def test_rows_without_groups_cannot_be_halved(manifest, checkpoint):
     rows = list(csv.reader(manifest.open()))
     with manifest.open("w", newline="") as file:

@@ -9,10 +9,13 @@ people of the other half, which cards report on. Of the others only the rows of 
 
 import argparse
 import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgefake.data.manifest import Sample, read_manifest
 from edgefake.evaluate import take_half
+from edgefake.whole import write_whole
 
 
 def chosen(manifest: Path, *, watched: bool) -> list[Sample]:
@@ -21,21 +24,29 @@ def chosen(manifest: Path, *, watched: bool) -> list[Sample]:
     return train + (take_half(read_manifest(manifest, split="val"), "fit", manifest=manifest) if watched else [])
 
 
+def to_csv(samples: Sequence[Sample]) -> str:
+    """The manifest as text; a row without an identity group stays so."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(("file", "label", "split", "identity_group"))
+    writer.writerows((each.path, each.label, each.split, each.group if each.grouped else "") for each in samples)
+    return text.getvalue()
+
+
 def main() -> None:
     """Read the arguments, write the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("manifests", type=Path, nargs="+", help="the one with the val split first")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
+    if arguments.out.resolve() in [manifest.resolve() for manifest in arguments.manifests]:
+        parser.error(f"--out: expected another file than the manifests, got {arguments.out}; name one")
     samples = [
         sample
         for place, manifest in enumerate(arguments.manifests)
         for sample in chosen(manifest.resolve(), watched=place == 0)
     ]
-    with arguments.out.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("file", "label", "split", "identity_group"))
-        writer.writerows((sample.path, sample.label, sample.split, sample.group) for sample in samples)
+    write_whole(arguments.out, to_csv(samples).encode("utf-8", "surrogateescape"))
     print(f"{len(samples)} rows in {arguments.out}")
 
 

@@ -20,11 +20,13 @@ from edgefake_runtime.errors import EdgefakeError, InputError
 from .calibrate import calibrate
 from .card import card
 from .detect import detect
+from .doctor import doctor
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
 from .output import was_unwound
 from .prepare import prepare
+from .profile import profile
 from .selfblend import selfblend
 from .table import table
 from .train import finetune, pretrain, train
@@ -109,7 +111,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (calibrate, card, detect, evaluate, export, finetune, inspect, prepare, pretrain, selfblend, train):
+for command in (
+    *(calibrate, card, detect, doctor, evaluate, export, finetune, inspect),
+    *(prepare, pretrain, profile, selfblend, train),
+):
     app.command()(command)
 app.add_typer(table, name="table")
 

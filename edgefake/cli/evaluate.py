@@ -11,7 +11,7 @@ import typer
 from edgefake_runtime.errors import UsageError
 
 from .extras import require
-from .output import STDOUT, require_writable, show_warnings, stage, stages, write_bytes, write_text
+from .output import STDOUT, require_places, show_warnings, stage, stages, write_bytes, write_text
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -103,10 +103,11 @@ def evaluate(
     """
     from edgefake.data.manifest import read_manifest
     from edgefake.evaluate import take_half
+    from edgefake.evaluation_table import CSV_HEADER
     from edgefake_runtime.verdict import OperatingPoint
 
     wanted = _wanted(corruptions=corruptions, only=only, breakdown=breakdown, plot=plot, csv=csv, crops=crops)
-    _require_places(json, plot, csv)
+    require_places(json=json, plot=plot, csv=csv, header=CSV_HEADER)
     show_warnings()
     samples = read_manifest(manifest, split=split, required=("file", "label"))
     if half is not None:
@@ -143,21 +144,6 @@ def _wanted(
         require("train", "matplotlib")
     kinds = () if not corruptions else tuple(CORRUPTIONS) if only is None else tuple(chosen_kinds(only))
     return _Wanted(kinds, breakdown, plot, csv)
-
-
-def _require_places(json: Path | None, plot: Path | None, csv: Path | None) -> None:
-    """Refuse before the work what cannot be written."""
-    from edgefake.evaluation_table import CSV_HEADER
-
-    for option, target in (("--plot", plot), ("--csv", csv)):
-        if target == STDOUT:
-            raise UsageError(f"{option}: expected a file, got -; name one")
-    places = [target.absolute() for target in (json, plot, csv) if target is not None]
-    if len(set(places)) < len(places):
-        raise UsageError("--json, --plot and --csv: expected different files, got one twice; name another")
-    require_writable(json)
-    require_writable(plot, begins=b"\x89PNG", kind="PNG picture")
-    require_writable(csv, begins=CSV_HEADER.encode(), kind="CSV of this command")
 
 
 def _open(model: Path | None, threads: int | None, widen: bool | None) -> "Classifier":

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from _thread import interrupt_main
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 __all__ = [
     "STDOUT",
     "is_terminal",
+    "print_rows",
     "progress_bar",
+    "require_places",
     "require_writable",
     "show_warnings",
     "stage",
@@ -77,6 +79,35 @@ def progress_bar(doing: str, unit: str, *, transient: bool = False) -> "Progress
     )
     shown = is_terminal(sys.stderr)
     return Progress(*columns, console=Console(stderr=True), transient=transient, disable=not shown)
+
+
+def print_rows(rows: Iterable[Sequence[str]], *, left: int = 1) -> None:
+    """Print a table, its header first: with lines on a terminal, else in columns that align.
+
+    Args:
+        rows: of as many cells each.
+        left: so many columns are names, the others numbers.
+    """
+    header, *body = rows
+    if not is_terminal(sys.stdout):
+        widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+        for row in (header, *body):
+            cells = [
+                cell.ljust(width) if n < left else cell.rjust(width)
+                for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            typer.echo("  ".join(cells).rstrip())
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for n, name in enumerate(header):
+        table.add_column(name, justify="left" if n < left else "right", overflow="fold")
+    for row in body:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
 
 
 def stages() -> "Progress":
@@ -132,6 +163,30 @@ def _is_empty_or_begins(path: Path, begins: bytes) -> bool:
 def _unwritable(target: Path, error: Exception) -> InputError:
     reason = getattr(error, "strerror", None) or str(error)
     return InputError(f"{target}: expected a file that can be written, got: {reason}")
+
+
+def require_places(*, json: Path | None, plot: Path | None, csv: Path | None, header: str) -> None:
+    """Refuse the places of a report, a picture and a table before the work: what cannot be written, or one twice.
+
+    Args:
+        json: may be "-".
+        plot: a PNG file.
+        csv: a CSV file.
+        header: its first line.
+
+    Raises:
+        UsageError: "-" for a picture or a table, one place twice, or one with a file that is none of these.
+        InputError: a folder that takes no files.
+    """
+    for option, target in (("--plot", plot), ("--csv", csv)):
+        if target == STDOUT:
+            raise UsageError(f"{option}: expected a file, got -; name one")
+    places = [target.absolute() for target in (json, plot, csv) if target is not None]
+    if len(set(places)) < len(places):
+        raise UsageError("--json, --plot and --csv: expected different files, got one twice; name another")
+    require_writable(json)
+    require_writable(plot, begins=b"\x89PNG", kind="PNG picture")
+    require_writable(csv, begins=header.encode(), kind="CSV of this command")
 
 
 def write_text(text: str, target: Path) -> None:

@@ -109,9 +109,11 @@ def _silent(reason: str) -> ModelFileError:
     return ModelFileError(f"expected LiteRT's times of its operators, but {PACKAGE} {version} does not tell: {reason}")
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-def _keep(_: Any) -> None:
+def _keep(place: int) -> None:
     """LiteRT gives back an option's text here; Python frees it."""
+
+
+KEEP = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_keep)
 
 
 class _Profiled:
@@ -155,7 +157,7 @@ class _Profiled:
             entry = Handle()
             words = ctypes.create_string_buffer(name.encode()), ctypes.create_string_buffer(text.encode())
             self._kept += words
-            self._call("CreateOpaqueOptions", *words, _keep, ctypes.byref(entry))
+            self._call("CreateOpaqueOptions", *words, KEEP, ctypes.byref(entry))
             self._call("AddOpaqueOptions", options, entry)
         return options
 

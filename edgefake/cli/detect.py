@@ -8,6 +8,7 @@ import typer
 
 from edgefake_runtime.errors import UsageError, printable
 
+from .camera import require_alone, watch
 from .detect_output import Targets, show
 from .output import STDOUT, is_terminal, show_warnings, write_text
 
@@ -24,7 +25,9 @@ NAME_WIDTH = 40
 
 
 def detect(
-    paths: Annotated[list[str], typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)],
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Videos, pictures, or folders of them.", show_default=False)
+    ] = None,
     model: Annotated[
         Path | None,
         typer.Option(help="ONNX or TFLite file made by `edgefake export`; the shipped model otherwise."),
@@ -64,11 +67,21 @@ def detect(
     heatmap: Annotated[
         bool, typer.Option("--heatmap", help="Show in them what the model looked at: 50 runs for each face.")
     ] = False,
+    camera: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER|FILE|PIPE|ADDRESS",
+            help="Instead of files, judge the newest frames of a camera in a window until Ctrl-C; - is standard input.",
+        ),
+    ] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="With --camera: a line of JSON for each scored frame, and no window.")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table.")] = False,
 ) -> None:
-    """Tell whether the faces in videos and pictures are fake.
+    """Tell whether the faces in videos and pictures, or before a camera, are fake.
 
-    Exit code 3 when an input could not be read; the others are judged all the same.
+    Exit code 3 when an input could not be read (the others are judged all the same), or when a camera goes.
     """
     import cv2
 
@@ -76,6 +89,14 @@ def detect(
 
     show_warnings()
     options = DetectOptions(every, max_frames, min_face, threshold, threads, max_megapixels, widen, max_false_positives)
+    if camera is not None:
+        require_alone(files=bool(paths), json=json, annotate=annotate, report=report, heatmap=heatmap, quiet=quiet)
+        watch(camera, model, options, headless=headless)
+        return
+    if headless:
+        raise UsageError("--headless: expected --camera beside it, got none; leave it away")
+    if not paths:
+        raise UsageError("expected videos, pictures or folders of them, or --camera, got neither; name one")
     if "" in paths:
         raise UsageError("expected the name of a file or folder, got an empty one")
     inputs = [Path(path) for path in paths]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .camera import Camera
     from .classifier import Classifier
     from .detector import Detector
     from .errors import (
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calibration",
+    "Camera",
     "CheckFailedError",
     "Classifier",
     "Crop",
@@ -60,7 +62,7 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = ("errors", "metadata", "results", "options", "media", "mtcnn", "classifier", "detector")
+_MODULES = ("errors", "metadata", "results", "options", "media", "mtcnn", "classifier", "camera", "detector")
 """Where the public names live; the cheap modules are looked through first."""
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .crops import cut_face
 from .detector import Detector
-from .drawing import COLOURS, SET_ASIDE, Mark, draw
+from .drawing import Mark, draw, face_mark, verdict_words
 from .errors import InputError, UsageError, printable
 from .media import Picture, Video, open_media
 from .motion import Motion, Place, motions
@@ -32,8 +32,6 @@ USUAL_FPS = 25.0
 
 MISSING_SHARE, MISSING_FRAMES = 0.02, 2
 """What may be missing of a written video: a WebM's number of frames is an estimate."""
-
-NO_PROOF = "A score is no proof."
 
 Image = NDArray[np.uint8]
 
@@ -117,11 +115,9 @@ class _Annotator:
     def _mark(self, frame: Image, motion: Motion, place: Place) -> Mark:
         track, face = motion.track, place.face
         verdict = self._detector.operating_point.verdict(track.score, thin=track.thin)
-        above = f"#{track.track} {verdict} {track.score:.2f}"
-        if not face.judged:
-            return Mark(place.box, above, "set aside", SET_ASIDE, thick=False)
-        below = "" if self._result.kind == "image" else f"frame {face.score:.2f}"
-        return Mark(place.box, above, below, COLOURS[verdict], heat=self._heat(frame, track.track, place))
+        heat = self._heat(frame, track.track, place) if face.judged else None
+        alone = self._result.kind == "image"
+        return face_mark(track.track, verdict, track.score, face, box=place.box, alone=alone, heat=heat)
 
     def _heat(self, frame: Image, track: int, place: Place) -> NDArray[np.float64] | None:
         """The map of the scored frame that holds, made when its picture comes."""
@@ -135,10 +131,8 @@ class _Annotator:
         return known[1]
 
     def _words(self) -> list[str]:
-        result = self._result
-        score = "" if result.score is None else f", P(fake) {result.score:.2f}"
         colours = ["Red speaks for fake, blue for real."] if self._heatmap else []
-        return [f"{result.verdict}{score}.", NO_PROOF, *colours]
+        return [*verdict_words(self._result.verdict, self._result.score), *colours]
 
 
 @contextmanager

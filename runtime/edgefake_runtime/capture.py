@@ -1,6 +1,7 @@
-"""cv2's decoders, quietly: the next frame, and its pixels as RGB."""
+"""cv2's decoders, quietly: opening a camera, the next frame, and its pixels as RGB."""
 
 import math
+import os
 import time
 
 import cv2
@@ -9,10 +10,35 @@ from numpy.typing import NDArray
 
 from .quiet import LOG_OFF
 
-__all__ = ["grab", "retrieve"]
+__all__ = ["grab", "open_live", "retrieve"]
 
 ATTEMPTS = 16
 """How often cv2 may give up on a frame before there is no other."""
+
+FFMPEG_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+
+BRIEF = "analyzeduration;1000000|rtsp_transport;tcp"
+"""Look at one second of a stream before it begins: FFmpeg takes five for one without times, such as bare MJPEG. Beside
+it, what cv2 sets where nobody sets anything."""
+
+
+def open_live(target: int | str, backend: int, *, brief: bool) -> cv2.VideoCapture:
+    """Open a camera without a word on standard error; whether it did, the capture tells.
+
+    Args:
+        target: number of a device, path, or address.
+        backend: of cv2, such as `cv2.CAP_FFMPEG`.
+        brief: let FFmpeg look at the stream for a second only, unless the user's environment has options for it.
+    """
+    own = brief and FFMPEG_OPTIONS not in os.environ
+    with LOG_OFF:
+        if own:
+            os.environ[FFMPEG_OPTIONS] = BRIEF
+        try:
+            return cv2.VideoCapture(target, backend)
+        finally:
+            if own:
+                os.environ.pop(FFMPEG_OPTIONS, None)
 
 
 def grab(capture: cv2.VideoCapture, *, patience_s: float = math.inf) -> bool:

@@ -22,7 +22,7 @@ from .stopwatch import Stopwatch
 from .tracks import Tracker
 from .verdict import OperatingPoint, live_track, track_of, worst
 
-__all__ = ["Detector"]
+__all__ = ["DetectOptions", "Detector"]
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from .crops import crop_rectangle
 from .metadata import Crop
 from .occlusion import overlay
-from .results import Verdict
+from .results import FaceFrame, Verdict
 
-__all__ = ["COLOURS", "SET_ASIDE", "Mark", "draw"]
+__all__ = ["COLOURS", "SET_ASIDE", "Mark", "draw", "face_mark", "verdict_words"]
 
 Image = NDArray[np.uint8]
 Colour = tuple[int, int, int]
@@ -28,6 +28,8 @@ COLOURS: dict[Verdict, Colour] = {
 
 SET_ASIDE: Colour = (170, 170, 170)
 """RGB of a face that does not count."""
+
+NO_PROOF = "A score is no proof."
 
 INK, PAPER = (0, 0, 0), (255, 255, 255)
 
@@ -58,6 +60,40 @@ class Mark:
     colour: Colour
     thick: bool = True
     heat: NDArray[np.float64] | None = None
+
+
+def face_mark(
+    track: int,
+    verdict: Verdict,
+    score: float,
+    face: FaceFrame,
+    *,
+    box: Box | None = None,
+    alone: bool = False,
+    heat: NDArray[np.float64] | None = None,
+) -> Mark:
+    """A face with the number, verdict and score of its track above, and its own score below.
+
+    Args:
+        track: number.
+        verdict: on the track.
+        score: P(fake) of the track.
+        face: the scored frame that holds.
+        box: where the face is now; where it was scored otherwise.
+        alone: the frame is a picture, whose own score is the track's.
+        heat: (grid, grid) log-odds to lay over the crop.
+    """
+    above = f"#{track} {verdict} {score:.2f}"
+    if not face.judged:
+        return Mark(box or face.box, above, "set aside", SET_ASIDE, thick=False)
+    below = "" if alone else f"frame {face.score:.2f}"
+    return Mark(box or face.box, above, below, COLOURS[verdict], heat=heat)
+
+
+def verdict_words(verdict: Verdict, score: float | None) -> list[str]:
+    """What the line of words says of the whole."""
+    known = "" if score is None else f", P(fake) {score:.2f}"
+    return [f"{verdict}{known}.", NO_PROOF]
 
 
 def draw(frame: Image, marks: list[Mark], words: list[str], *, crop: Crop) -> Image:

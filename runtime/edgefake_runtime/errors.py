@@ -68,7 +68,7 @@ class CheckFailedError(EdgefakeError):
     exit_code = 5
 
 
-def printable(path: Path) -> str:
+def printable(path: Path | str) -> str:
     r"""Show a path on one line: bytes that are not UTF-8 and control characters become escapes (\xff, \n)."""
     text = os.fsencode(path).decode("utf-8", "backslashreplace")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

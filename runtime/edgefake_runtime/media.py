@@ -37,6 +37,7 @@ __all__ = [
     "discover",
     "open_media",
     "printable",
+    "require_size",
 ]
 
 _PICTURE_NAMES = "png jpg jpeg jpe webp bmp tif tiff heic heif avif"
@@ -81,8 +82,9 @@ class SampledFrame:
     image: NDArray[np.uint8]
 
 
-def _refusal(path: Path, got: str, cure: str, *, expected: str = "a picture or video") -> InputError:
-    return InputError(f"{printable(path)}: expected {expected}, got {got}; {cure}")
+def _refusal(path: Path | str, got: str, cure: str, *, expected: str = "a picture or video") -> InputError:
+    name = path if isinstance(path, str) else printable(path)
+    return InputError(f"{name}: expected {expected}, got {got}; {cure}")
 
 
 # Which files: from the command line's paths to a list
@@ -196,7 +198,7 @@ def _open(path: Path, file: BinaryIO, max_megapixels: float) -> "Picture | Video
         header = read_picture_header(file)
         if header is None:
             raise _refusal(path, f"a damaged {name} header", "copy or download it again")
-        _require_size(path, header.width, header.height, max_megapixels)
+        require_size(path, header.width, header.height, max_megapixels)
         if name != "GIF":
             return _decode_picture(path, file, header)
     elif not is_container(head):
@@ -204,7 +206,12 @@ def _open(path: Path, file: BinaryIO, max_megapixels: float) -> "Picture | Video
     return Video(path, file, max_megapixels=max_megapixels)
 
 
-def _require_size(path: Path, width: int, height: int, max_megapixels: float) -> None:
+def require_size(path: Path | str, width: int, height: int, max_megapixels: float) -> None:
+    """Refuse frames that are too small or too large.
+
+    Raises:
+        InputError: less than 16 pixels on a side, or more than `max_megapixels`; names the path, or what has no path.
+    """
     got = f"{width}x{height}"
     if min(width, height) < MIN_SIDE:
         raise _refusal(path, got, "use a larger one", expected=f"at least {MIN_SIDE} pixels on a side")
@@ -311,13 +318,13 @@ class Video:
             raise _refusal(self.path, *explain_unopened(file), expected="a video")
         width, height = capture.get(cv2.CAP_PROP_FRAME_WIDTH), capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
         if width > 0 and height > 0:  # FFmpeg knows none where no frame is sound
-            _require_size(self.path, int(width), int(height), max_megapixels)
+            require_size(self.path, int(width), int(height), max_megapixels)
         image = retrieve(capture) if grab(capture) else None
         if image is None:
             cure = f"copy it again or convert it to {PLAYABLE}"
             raise _refusal(self.path, "one without a frame that can be decoded", cure, expected="a video")
         self.height, self.width = image.shape[:2]
-        _require_size(self.path, self.width, self.height, max_megapixels)
+        require_size(self.path, self.width, self.height, max_megapixels)
         fps, total = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.fps = fps if 0 < fps <= 1000 else None
         self.frames_total = int(total) if 0 < total < 1e9 else None

@@ -1,10 +1,11 @@
-"""MTCNN's three networks (Zhang et al., 2016) as ONNX files, from the weights of facenet-pytorch 2.5.3.
+"""MTCNN's three networks (Zhang et al., 2016) as ONNX and TFLite files, from the weights of facenet-pytorch 2.5.3.
 
     python -m edgefake_export.mtcnn models/mtcnn
 
-writes pnet.onnx, rnet.onnx, onet.onnx and LICENSE. Two runs write the same bytes.
+writes pnet, rnet and onet as .onnx and .tflite, and LICENSE. Two runs write the same bytes. mtcnn_tflite.py has the
+TFLite files.
 
-The graphs compute what facenet-pytorch computes, written down differently in three places:
+The ONNX graphs compute what facenet-pytorch computes, written down differently in three places:
 
 - The max pooling comes before the PReLU, which then has a quarter of the work (see _add_pooled): P-Net ran
   1.8 times faster (2026-11-20, ONNX Runtime 1.31, one thread of an AMD EPYC, 649 x 1153 pixels).
@@ -29,12 +30,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefake_runtime.errors import EdgefakeError, InputError, MissingExtraError
+from edgefake.whole import write_whole
+from edgefake_runtime.errors import EdgefakeError, InputError, MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["NETWORKS", "Layer", "Network", "build", "export", "main"]
+__all__ = ["FORMATS", "NETWORKS", "Layer", "Network", "build", "export", "main"]
 
 METADATA_KEY = "edgefake-faces"
 SOURCE = "facenet-pytorch 2.5.3 (MIT)"
@@ -46,6 +48,9 @@ Detection and Alignment Using Multitask Cascaded Convolutional Networks, IEEE Si
 2016; facenet-pytorch ported the weights from David Sandberg's facenet (MIT,
 https://github.com/davidsandberg/facenet).
 """
+FORMATS = ("onnx", "tflite")
+"""Endings of the files."""
+
 OPSET = 17
 IR_VERSION = 8
 
@@ -317,51 +322,68 @@ def _license() -> str:
     return f"{ORIGIN}\n{notices[0].strip()}\n"
 
 
-def _write(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    temporary.replace(path)
+def _require(formats: Sequence[str]) -> None:
+    """Refuse other formats, and those whose package is missing.
+
+    Raises:
+        UsageError: another format, or none.
+        MissingExtraError: onnx or ai-edge-litert is not installed.
+    """
+    if not formats or not set(formats) <= set(FORMATS):
+        raise UsageError(f"formats: expected {' or '.join(FORMATS)}, got {', '.join(formats) or 'none'}")
+    if "onnx" in formats and importlib.util.find_spec("onnx") is None:
+        raise MissingExtraError("onnx", "export")
+    if "tflite" in formats:
+        from .tflite_flatbuffer import load_schema
+
+        load_schema()
 
 
-def export(out: Path, *, weights: Path | None = None) -> dict[str, str]:
+def _bytes(network: Network, weights: Weights, format: str) -> bytes:
+    if format == "onnx":
+        return bytes(build(network, weights).SerializeToString(deterministic=True))
+    from .mtcnn_tflite import build_tflite
+
+    return build_tflite(network, weights)
+
+
+def export(out: Path, *, weights: Path | None = None, formats: Sequence[str] = FORMATS) -> dict[str, str]:
     """Writes the three networks and their licence.
 
     Args:
         out: folder, made if it is not there.
         weights: folder with pnet.pt, rnet.pt and onet.pt; the installed facenet-pytorch's when None.
+        formats: of the files, "onnx" and "tflite".
 
     Returns:
-        SHA-256 of each ONNX file by name.
+        SHA-256 of each file by name.
 
     Raises:
         InputError: the weights are missing, damaged or foreign.
-        MissingExtraError: torch or onnx is not installed.
+        UsageError: another format.
+        MissingExtraError: torch, onnx or ai-edge-litert is not installed.
     """
-    if importlib.util.find_spec("onnx") is None:
-        raise MissingExtraError("onnx", "export")
+    _require(formats)
     source = find_weights() if weights is None else weights
     notice = _license()
-    files = {
-        f"{network.name}.onnx": build(network, read_weights(source / f"{network.name}.pt", network)).SerializeToString(
-            deterministic=True
-        )
-        for network in NETWORKS
-    }
+    read = {network: read_weights(source / f"{network.name}.pt", network) for network in NETWORKS}
+    files = {f"{network.name}.{kind}": _bytes(network, read[network], kind) for kind in formats for network in NETWORKS}
     out.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
-        _write(out / name, data)
-    _write(out / "LICENSE", notice.encode())
+        write_whole(out / name, data)
+    write_whole(out / "LICENSE", notice.encode())
     return {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status."""
     parser = argparse.ArgumentParser(prog="python -m edgefake_export.mtcnn", description=__doc__.splitlines()[0])
-    parser.add_argument("out", type=Path, help="folder for pnet.onnx, rnet.onnx, onet.onnx and LICENSE")
+    parser.add_argument("out", type=Path, help="folder for pnet, rnet, onet and LICENSE")
     parser.add_argument("--weights", type=Path, help="folder with pnet.pt, rnet.pt, onet.pt")
+    parser.add_argument("--formats", nargs="+", default=FORMATS, choices=FORMATS, help="of the files; both")
     options = parser.parse_args(arguments)
     try:
-        digests = export(options.out, weights=options.weights)
+        digests = export(options.out, weights=options.weights, formats=options.formats)
     except EdgefakeError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -1,4 +1,4 @@
-"""Faces in a frame: the three-stage cascade MTCNN (Zhang et al., 2016) on ONNX Runtime and numpy.
+"""Faces in a frame: the three-stage cascade MTCNN (Zhang et al., 2016) on ONNX Runtime or LiteRT, and numpy.
 
 P-Net scans a pyramid of the frame for candidates, R-Net refines 24 x 24 crops of them, O-Net 48 x 48 crops
 and adds five landmarks. Rounding, suppression and order are those of facenet-pytorch 2.5.3, so that at an
@@ -9,6 +9,7 @@ and tests compare with it.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnxruntime
@@ -19,6 +20,9 @@ from .resample import AreaTable
 from .session import open_session
 from .shipped import models_folder
 
+if TYPE_CHECKING:
+    from .tflite_faces import TfliteFaceNetwork
+
 __all__ = ["Face", "FaceDetector", "default_min_face", "non_maximum_suppression"]
 
 CELL = 12
@@ -27,7 +31,29 @@ CELL = 12
 STRIDE = 2
 """Step of P-Net's output grid, in pixels."""
 
+CROP_SIDES = (24, 48)
+"""Sides of R-Net's and O-Net's inputs, in pixels."""
+
+MEAN, SCALE = 127.5, 0.0078125
+"""Input = (pixel - MEAN) SCALE."""
+
+THRESHOLDS = (0.6, 0.7, 0.7)
+"""Least probability after P-Net, R-Net and O-Net, as published with the cascade."""
+
+FACTOR = 0.709
+"""From one scale of the pyramid to the next."""
+
+MIN_FACE, FULL_SIZE = 40, 1080
+"""Side of the smallest face worth searching for, in pixels, on frames whose shorter side is no longer than this."""
+
+SCALE_OVERLAP = 0.5
+"""Above it, of two of P-Net's boxes at one scale the lower goes."""
+
+OVERLAPS = (0.7, 0.7, 0.7)
+"""The same after P-Net, R-Net and O-Net; after O-Net over the smaller box, else intersection over union."""
+
 Floats = NDArray[np.float32]
+Format = Literal["onnx", "tflite"]
 Point = tuple[float, float]
 
 
@@ -54,7 +80,7 @@ def default_min_face(height: int, width: int) -> int:
         height: of the frame, in pixels.
         width: of the frame.
     """
-    return max(40, round(40 * min(height, width) / 1080))
+    return max(MIN_FACE, round(MIN_FACE * min(height, width) / FULL_SIZE))
 
 
 def pyramid(height: int, width: int, *, min_face: int, factor: float) -> list[float]:
@@ -185,8 +211,8 @@ def _candidates(shifts: Floats, probability: Floats, scale: float, threshold: fl
 
 def _normalize(pixels: Floats) -> Floats:
     """Maps 0..255 to -1..1 in place, as the networks were trained."""
-    pixels -= np.float32(127.5)
-    pixels *= np.float32(0.0078125)
+    pixels -= np.float32(MEAN)
+    pixels *= np.float32(SCALE)
     return pixels
 
 
@@ -197,33 +223,38 @@ class FaceDetector:
         min_face: side of the smallest face to find, in pixels, at least 12. Time falls with its square.
         thresholds: of the probability after P-Net, R-Net and O-Net.
         factor: from one scale of the pyramid to the next.
-        threads: of ONNX Runtime; None for one per core.
-        folder: with pnet.onnx, rnet.onnx and onet.onnx; the shipped ones when None.
+        threads: of ONNX Runtime or LiteRT; None for one per core.
+        folder: with pnet, rnet and onet as .onnx or .tflite; the shipped ones when None.
+        format: of the networks; "tflite" is what an app runs.
 
     Raises:
         UsageError: a value out of range.
         ModelFileError: a network is missing or damaged.
+        MissingExtraError: the networks are TFLite files, and LiteRT is not installed.
     """
 
     def __init__(
         self,
         *,
-        min_face: int = 40,
-        thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7),
-        factor: float = 0.709,
+        min_face: int = MIN_FACE,
+        thresholds: tuple[float, float, float] = THRESHOLDS,
+        factor: float = FACTOR,
         threads: int | None = None,
         folder: Path | None = None,
+        format: Format = "onnx",
     ) -> None:
         _check_min_face(min_face)
         if len(thresholds) != 3 or not all(0 < threshold < 1 for threshold in thresholds):
             raise UsageError(f"thresholds: expected three between 0 and 1, got {thresholds}")
         if not 0 < factor < 1:
             raise UsageError(f"factor: expected one between 0 and 1, got {factor}")
+        if format not in ("onnx", "tflite"):
+            raise UsageError(f"format: expected onnx or tflite, got {format}")
         self.min_face = min_face
         self.thresholds = thresholds
         self.factor = factor
         folder = models_folder() / "mtcnn" if folder is None else folder
-        self._pnet, self._rnet, self._onet = (_load(folder / f"{name}.onnx", threads) for name in _NAMES)
+        self._pnet, self._rnet, self._onet = (_load(folder / f"{name}.{format}", threads) for name in _NAMES)
 
     def detect(self, frame: NDArray[np.uint8], *, min_face: int | None = None) -> list[Face]:
         """Finds the faces of one frame.
@@ -253,27 +284,27 @@ class FaceDetector:
         """First stage: square candidates (N, 4) from P-Net at every scale."""
         found = [self._propose_at(table, scale) for scale in scales]
         boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        keep = non_maximum_suppression(boxes, scores, 0.7)
+        keep = non_maximum_suppression(boxes, scores, OVERLAPS[0])
         return _square(_shift(boxes[keep], shifts[keep], 0))
 
     def _propose_at(self, table: AreaTable, scale: float) -> tuple[Floats, Floats, Floats]:
         image = _normalize(table.resize(int(table.height * scale + 1), int(table.width * scale + 1)))
         shifts, probability = self._pnet.run(_BOXES, {"image": image[None]})
         boxes, scores, shifts = _candidates(shifts[0], probability[0, 0], scale, self.thresholds[0])
-        keep = non_maximum_suppression(boxes, scores, 0.5)
+        keep = non_maximum_suppression(boxes, scores, SCALE_OVERLAP)
         return boxes[keep], scores[keep], shifts[keep]
 
     def _refine(self, table: AreaTable, boxes: Floats) -> Floats:
         """Second stage: square candidates (M, 4) that R-Net accepts."""
-        boxes, shifts, scores = _look(self._rnet, table, boxes, 24, _BOXES)
+        boxes, shifts, scores = _look(self._rnet, table, boxes, CROP_SIDES[0], _BOXES)
         accept = scores > np.float32(self.thresholds[1])
         boxes, shifts, scores = boxes[accept], shifts[accept], scores[accept]
-        keep = non_maximum_suppression(boxes, scores, 0.7)
+        keep = non_maximum_suppression(boxes, scores, OVERLAPS[1])
         return _square(_shift(boxes[keep], shifts[keep], 1))
 
     def _conclude(self, table: AreaTable, boxes: Floats) -> list[Face]:
         """Third stage: faces with landmarks from O-Net, the largest box first."""
-        boxes, shifts, landmarks, scores = _look(self._onet, table, boxes, 48, _LANDMARKS)
+        boxes, shifts, landmarks, scores = _look(self._onet, table, boxes, CROP_SIDES[1], _LANDMARKS)
         accept = scores > np.float32(self.thresholds[2])
         boxes, shifts, landmarks, scores = boxes[accept], shifts[accept], landmarks[accept], scores[accept]
         sides = boxes[:, 2:] - boxes[:, :2] + 1
@@ -281,7 +312,7 @@ class FaceDetector:
         points = sides[:, None] * points + boxes[:, None, :2] - 1
         boxes = _shift(boxes, shifts, 1)
         last = len(boxes) - 1  # of equal scores facenet-pytorch keeps the later box here
-        keep = last - non_maximum_suppression(boxes[::-1], scores[::-1], 0.7, minimum=True)
+        keep = last - non_maximum_suppression(boxes[::-1], scores[::-1], OVERLAPS[2], minimum=True)
         areas = (boxes[keep, 2] - boxes[keep, 0]) * (boxes[keep, 3] - boxes[keep, 1])
         keep = keep[np.argsort(areas)[::-1]]
         return _faces(boxes[keep], scores[keep], points[keep])
@@ -299,9 +330,14 @@ def _check_min_face(min_face: int) -> None:
         raise UsageError(f"min_face: expected {CELL} pixels or more, got {min_face}")
 
 
-def _load(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
+def _load(path: Path, threads: int | None) -> "onnxruntime.InferenceSession | TfliteFaceNetwork":
     try:
-        return open_session(path.read_bytes(), threads)
+        data = path.read_bytes()
+        if path.suffix == ".onnx":
+            return open_session(data, threads)
+        from .tflite_faces import TfliteFaceNetwork  # so that who runs ONNX alone loads nothing of it
+
+        return TfliteFaceNetwork(data, threads)
     except (ModelFileError, OSError) as error:
         raise ModelFileError(
             f"expected a network of the face detector at {path}, but {error}; pip install --force-reinstall edgefake"
@@ -309,7 +345,11 @@ def _load(path: Path, threads: int | None) -> onnxruntime.InferenceSession:
 
 
 def _look(
-    session: onnxruntime.InferenceSession, table: AreaTable, boxes: Floats, side: int, outputs: Sequence[str]
+    session: "onnxruntime.InferenceSession | TfliteFaceNetwork",
+    table: AreaTable,
+    boxes: Floats,
+    side: int,
+    outputs: Sequence[str],
 ) -> list[Floats]:
     """Runs R-Net or O-Net on the crops of boxes; drops boxes without a pixel in the frame.
 

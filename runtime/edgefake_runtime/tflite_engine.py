@@ -17,7 +17,7 @@ from .quiet import quiet
 from .session import check_threads
 from .tflite_file import TfliteFile, read_tflite, widen
 
-__all__ = ["TfliteEngine"]
+__all__ = ["TfliteEngine", "open_interpreter"]
 
 logger = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ class _Runner:
         fastest: seconds that the faster of two runs took.
     """
 
-    def __init__(self, data: bytes, shape: tuple[int, ...], threads: int) -> None:
-        self._interpreter = _interpreter(data, threads)
+    def __init__(self, data: bytes, shape: tuple[int, ...], threads: int | None) -> None:
+        self._interpreter = open_interpreter(data, threads)
         self._interpreter.allocate_tensors()
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._output = self._interpreter.get_output_details()[0]["index"]
@@ -140,9 +140,19 @@ class _Runner:
         return np.asarray(self._interpreter.get_tensor(self._output), np.float32)
 
 
-def _interpreter(data: bytes, threads: int) -> Any:
+def open_interpreter(data: bytes, threads: int | None) -> Any:
+    """LiteRT's interpreter of a file, for one thread at a time.
+
+    Args:
+        data: the bytes of the file.
+        threads: 1 to 1024; None for one per core.
+
+    Raises:
+        MissingExtraError: LiteRT is not installed.
+        Exception: whatever LiteRT raises of a file that it cannot run; they have no common base.
+    """
     try:
         litert: Any = import_module("ai_edge_litert.interpreter")
     except ModuleNotFoundError as error:
         raise MissingExtraError("ai_edge_litert", "litert") from error
-    return litert.Interpreter(model_content=data, num_threads=threads)
+    return litert.Interpreter(model_content=data, num_threads=threads or cores())

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -88,6 +91,48 @@ def test_pictures_and_clips_as_facenet(detector, data_folder, entry, min_face):
     assert_same_faces(detector.detect(picture, min_face=int(min_face)), entry["faces"][min_face])
 
 
+@pytest.fixture(scope="module")
+def tflite():
+    pytest.importorskip("ai_edge_litert")
+    return FaceDetector(format="tflite", threads=1)
+
+
+def assert_equal_faces(found: list[Face], expected: list[Face]):
+    assert len(found) == len(expected)
+    for face, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(face.box, other.box, atol=0.01)
+        np.testing.assert_allclose(face.landmarks, other.landmarks, atol=0.01)
+        assert face.score == pytest.approx(other.score, abs=1e-5)
+
+
+@pytest.mark.parametrize("min_face", ["20", "40", "80"])
+def test_tflite_finds_the_same_in_the_astronaut(detector, tflite, astronaut, min_face):
+    found = tflite.detect(astronaut, min_face=int(min_face))
+    assert_equal_faces(found, detector.detect(astronaut, min_face=int(min_face)))
+    assert_same_faces(found, ASTRONAUT["faces"][min_face])
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("min_face", [20, 40])
+@pytest.mark.parametrize("entry", PICTURES[::3], ids=name_of)
+def test_tflite_finds_the_same_in_pictures_and_clips(detector, tflite, data_folder, entry, min_face):
+    picture = read(data_folder / entry["name"], entry)
+    assert_equal_faces(tflite.detect(picture, min_face=min_face), detector.detect(picture, min_face=min_face))
+
+
+@pytest.mark.parametrize("shape", [(41, 1000), (300, 300), (39, 500)])
+def test_tflite_finds_no_face_in_noise(tflite, shape):
+    frame = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    assert tflite.detect(frame) == []
+
+
+def test_tflite_networks_in_threads(tflite, astronaut):
+    frames = [astronaut, np.ascontiguousarray(astronaut[:300]), np.ascontiguousarray(astronaut[:, :400])] * 4
+    expected = [tflite.detect(frame, min_face=80) for frame in frames[:3]] * 4
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(partial(tflite.detect, min_face=80), frames)) == expected
+
+
 @pytest.mark.data
 def test_no_face_in_landscapes_and_objects(detector, data_folder):
     pictures = sorted((data_folder / "tests" / "no_face").glob("*.jpg"))
@@ -170,6 +215,8 @@ def test_a_frame_without_pixels_has_no_face(detector):
         ({"thresholds": (0.6, 0.7, 1.2)}, "thresholds"),
         ({"factor": 1.0}, "factor"),
         ({"threads": 0}, "threads"),
+        ({"threads": 0, "format": "tflite"}, "threads"),
+        ({"format": "pt"}, "format"),
     ],
 )
 def test_values_out_of_range_are_refused(options, message):
@@ -188,6 +235,31 @@ def test_missing_and_damaged_networks_name_the_cure(tmp_path):
     (tmp_path / "pnet.onnx").write_bytes(b"no network")
     with pytest.raises(ModelFileError, match=r"pnet\.onnx"):
         FaceDetector(folder=tmp_path)
+
+
+def test_missing_damaged_and_foreign_tflite_networks_name_the_cure(tmp_path):
+    pytest.importorskip("ai_edge_litert")
+    models = Path(__file__).parents[2] / "models"
+    whole = (models / "mtcnn" / "pnet.tflite").read_bytes()
+    with pytest.raises(ModelFileError, match=r"pnet\.tflite, but .* pip install"):
+        FaceDetector(folder=tmp_path, format="tflite")
+    for damaged in (b"", b"no network", whole[:-20_000], b"\0" * 4 + whole[4:]):
+        (tmp_path / "pnet.tflite").write_bytes(damaged)
+        with pytest.raises(ModelFileError, match=r"pnet\.tflite, but ai-edge-litert cannot run it: .* pip install"):
+            FaceDetector(folder=tmp_path, format="tflite")
+    shutil.copy(next(models.glob("*/bitvit*.tflite")), tmp_path / "pnet.tflite")
+    with pytest.raises(ModelFileError, match="it gives logits, not boxes and probability"):
+        FaceDetector(folder=tmp_path, format="tflite")
+
+
+def test_without_litert_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['ai_edge_litert'] = None; from edgefake_runtime.mtcnn import FaceDetector;"
+        "FaceDetector(); FaceDetector(format='tflite')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "MissingExtraError" in result.stderr
+    assert "edgefake[litert]" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ __all__ = ["CSV_HEADER", "model_rows", "notes", "operator_rows", "operator_title
 
 COLUMNS = (
     *("name", "format", "bits", "size_mb", "parameters", "load_ms", "p50_ms", "p95_ms", "images_per_s"),
-    *("peak_rss_mb", "ratio", "base_rss_mb", "file", "model", "widened", "threads", "cpu"),
+    *("peak_rss_mb", "ratio", "base_rss_mb", "model", "widened", "threads", "cpu"),
 )
 
 VIDEO_COLUMNS = (

@@ -88,13 +88,15 @@ def _count_onnx(data: bytes) -> int:
     sizes: dict[str, int] = {}
     nodes: list[_Node] = []
     for number, kind, value, stop in read_fields(data, 0, len(data)):
-        if (number, kind) == (GRAPH, BYTES):
+        if (number, kind) == (GRAPH, BYTES):  # one, or in parts
             for part, inner, start, end in read_fields(data, value, stop):
                 if (part, inner) == (INITIALIZER, BYTES):
                     name, size = _tensor(data, start, end)
                     sizes[name] = size
                 elif (part, inner) == (NODE, BYTES):
                     nodes.append(_node(data, start, end))
+    if not nodes:
+        raise ValueError("no operator in it")
     return _reached(nodes, sizes)
 
 

@@ -194,17 +194,18 @@ def profile_files(
     """
     options = options or ProfileOptions()
     threads = _threads(options.threads)
-    sizes = [_looked_at(path) for path in _distinct(files)]
+    sizes = [_size(path) for path in _distinct(files)]
     if options.video is not None:
         _require_video(options.video)
     widens = _widens(files, options.widen)
     with ExitStack() as stack:
         subjects: list[_Subject] = []
-        for path, (size, parameters), widen in zip(files, sizes, widens, strict=True):
+        for path, size, widen in zip(files, sizes, widens, strict=True):
             on_step("opening", len(subjects), len(files))
             with _of(path):
                 worker = stack.enter_context(Worker())
                 facts = worker.ask("open", path=path, threads=threads, widen=widen)
+                parameters = count_parameters(read_model_file(path))
             subjects.append(_Subject(path, size, parameters, worker, facts, []))
         _time(subjects, options.runs, on_step)
         if options.video is not None:
@@ -250,15 +251,13 @@ def _of(path: Path) -> Iterator[None]:
         raise ModelFileError(f"{name}: {error}") from error
 
 
-def _looked_at(path: Path) -> tuple[int, int]:
-    """Bytes and parameters."""
+def _size(path: Path) -> int:
+    """Bytes of a file that is one."""
     if path.is_dir():
         raise ModelFileError(
             f"{printable(path)}: expected a model file, got a folder; name the files in it, or --all for a checkpoint"
         )
-    data = read_model_file(path)
-    with _of(path):
-        return len(data), count_parameters(data)
+    return len(read_model_file(path))
 
 
 def _require_video(path: Path) -> None:

@@ -49,11 +49,17 @@ def take_half(samples: Sequence[Sample], half: str, *, manifest: Path, cure: str
         cure: what else may be done, for the error's text.
 
     Raises:
-        UsageError: another half.
+        UsageError: another half, or samples of several splits, whose halves are others than those of one.
         InputError: samples without an identity group, or all of one.
     """
     if half not in HALVES:
         raise UsageError(f"half: expected {' or '.join(HALVES)}, got {half}")
+    splits = sorted({sample.split for sample in samples})
+    if len(splits) > 1:
+        raise UsageError(
+            f"{manifest}: expected rows of one split to halve, since calibration halves one, got {', '.join(splits)}; "
+            "name one with --split"
+        )
     alone = sum(not sample.grouped for sample in samples)
     groups = [sample.group for sample in samples]
     if alone or len(set(groups)) < 2:

@@ -48,6 +48,15 @@ def test_without_groups_there_are_no_halves():
         take_half(named, "all", manifest=Path("m.csv"))
 
 
+def test_the_halves_of_several_splits_are_not_those_of_one():
+    """Halves of train and val together put rows of the fitted half of val, and of train, among the held ones."""
+    train = [replace(sample, split="train") for sample in evaluation(["a", "b"] * 4).samples]
+    val = evaluation(["c", "d"] * 4).samples
+    with pytest.raises(UsageError, match=r"m\.csv: expected rows of one split.*got train, val; name one with --split"):
+        take_half([*train, *val], "held", manifest=Path("m.csv"))
+    assert len(take_half(val, "held", manifest=Path("m.csv"))) == 4
+
+
 def test_intervals_hold_the_figures_and_need_people_enough():
     result = evaluation([f"p{i // 10}" for i in range(200)])
     intervals = result.intervals()

@@ -45,6 +45,8 @@ CONFIGURATIONS: dict[str, ViTConfig | CNNConfig] = {
     **_both("tiny", image_size=112, patch_size=16, dim=192, depth=8, heads=3, ffn_dim=768),
     # The same encoder on the first stages of EfficientNet-Lite0: convolutions learn faces from fewer pictures.
     **_both("tiny-hybrid", image_size=112, patch_size=16, dim=192, depth=8, heads=3, ffn_dim=768, stem="lite0"),
+    # The thesis' encoder on the same stages and tokens.
+    **_both("s16-hybrid", image_size=112, patch_size=16, dim=384, depth=12, heads=6, ffn_dim=1536, stem="lite0"),
     # For tests: seconds, not hours; one hidden layer in the head.
     **_both("nano", image_size=32, patch_size=8, dim=32, depth=2, heads=2, ffn_dim=64, head=(16,)),
     # EfficientNetV2-S (Tan & Le 2021, table 4): 21.5 M parameters with 1000 classes.

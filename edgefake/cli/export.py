@@ -4,7 +4,8 @@ import io
 import json as json_text
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,12 +21,16 @@ from .output import STDOUT, progress_bar, require_writable, unwinding, write_tex
 if TYPE_CHECKING:
     from edgefake.checkpoint import Checkpoint
     from edgefake_export import Export, ExportReport, Recipe
+    from edgefake_export.bundle import Bundle
     from edgefake_export.labelled import LabelledCrops
     from edgefake_export.tflite import Converter
 
 __all__ = ["export"]
 
 CONVERTERS = ("litert-torch", "onnx2tf")
+
+PLATFORMS = ("android",)
+"""What --bundle takes."""
 
 
 @unwinding()
@@ -86,17 +91,21 @@ def export(
         bool, typer.Option("--blame", help="Rank layers by the error each adds: a table, and FILE.blame.{csv,png}.")
     ] = False,
     json: Annotated[Path | None, typer.Option(help="Write the report as JSON to this file, or to - .")] = None,
+    bundle: Annotated[
+        str | None,
+        typer.Option(help="Fill a folder for an app, face detector and licences included: android. -o is the folder."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; NAME-BITSbit.FORMAT here otherwise.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file, or an earlier bundle.")] = False,
 ) -> None:
     """Export a checkpoint, run the file on real face crops and compare it with torch.
 
     A file that misses its tolerance, or --max-drop, is not written; the exit code is 5 then. What may be combined
     with what is in docs/export.md.
     """
-    kind = _format(format, output)
+    kind = _format(format, output) if bundle is None else _bundle_format(bundle, format, blame=blame)
     _require_data(data, {"--max-drop": max_drop, "--limit": limit, "--split": None if split == "val" else split})
     if converter not in CONVERTERS or (converter != CONVERTERS[0] and kind != "tflite"):
         raise UsageError(f"--converter: expected {' or '.join(CONVERTERS)}, to tflite; got {converter}, to {kind}")
@@ -104,7 +113,6 @@ def export(
     _require(kind, converter, blame=blame)
     from edgefake.checkpoint import load_checkpoint
     from edgefake_export import resolve
-    from edgefake_export.file import require_place
 
     folder = _folder(checkpoint)
     loaded = load_checkpoint(folder)
@@ -121,30 +129,61 @@ def export(
     )
     if calibration is not None and not recipe.calibrated:
         raise UsageError("--calibration: expected gptq or static activations, which alone calibrate; leave it out")
-    target = output or Path(_file_name(loaded, recipe))
-    places = [target, *(_blamed(target) if blame else ())]
-    for place in places:
-        if os.path.lexists(place) and (not force or place.is_dir()):
-            got = "a folder" if place.is_dir() else "an existing one; --force replaces it"
-            raise UsageError(f"{printable(place)}: expected a new file, got {got}")
-    if json is not None and json.resolve() in [place.resolve() for place in (*places, folder / "config.json")]:
-        raise UsageError(f"--json: expected a file of its own, got {json}, which is the model's or the checkpoint's")
-    for place in places:
-        require_place(place)
+    name = _file_name(loaded, recipe)
+    target = output or Path(name if bundle is None else f"{name.removesuffix('.tflite')}-{bundle}")
+    _require_own_json(json, [target, *(_blamed(target) if blame else ()), folder / "config.json"])
+    if bundle is None:
+        _require_places([target, *(_blamed(target) if blame else ())], force=force)
+    else:
+        _require_folder(target, force=force)
     labelled = _labelled(data, loaded, recipe, split=split, limit=limit)
     export = _prepare(loaded, recipe, calibration or data)
+    write = partial(_write, export, labelled=labelled, max_drop=max_drop, converter=converter)
     try:
-        report = _write(export, target, labelled, max_drop=max_drop, converter=converter)
+        made: ExportReport | Bundle = write(target) if bundle is None else _write_bundle(target, write, folder)
     except CheckFailedError:
         if blame:
             _blame(export, None, labelled)
         raise
     if json is not None:
-        write_text(json_text.dumps(report.as_json(), indent=2, allow_nan=False), json)
+        write_text(json_text.dumps(made.as_json(), indent=2, allow_nan=False), json)
     if json != STDOUT:
-        _print_report(report)
+        _print_made(made)
     if blame:
         _blame(export, target, labelled, quiet=json == STDOUT)
+
+
+def _require_own_json(json: Path | None, others: Sequence[Path]) -> None:
+    """Refuse a report that would take the place of a file of the export or the checkpoint, or lie in the bundle."""
+    if json is None or json == STDOUT:
+        return
+    place = json.resolve()
+    if any(place == other.resolve() or other.resolve() in place.parents for other in others):
+        raise UsageError(f"--json: expected a file of its own, got {json}, which is the model's or the checkpoint's")
+
+
+def _require_places(places: Sequence[Path], *, force: bool) -> None:
+    """Refuse files that exist or cannot be written, before the work."""
+    from edgefake_export.file import require_place
+
+    for place in places:
+        if os.path.lexists(place) and (not force or place.is_dir()):
+            got = "a folder" if place.is_dir() else "an existing one; --force replaces it"
+            raise UsageError(f"{printable(place)}: expected a new file, got {got}")
+    for place in places:
+        require_place(place)
+
+
+def _require_folder(target: Path, *, force: bool) -> None:
+    from edgefake_export.bundle_folder import require_folder
+
+    require_folder(target, force=force)
+
+
+def _write_bundle(target: Path, write: "Callable[[Path], ExportReport]", checkpoint: Path) -> "Bundle":
+    from edgefake_export.bundle import write_bundle
+
+    return write_bundle(target, write, checkpoint=checkpoint)
 
 
 def _require_data(data: Path | None, given: Mapping[str, object]) -> None:
@@ -164,6 +203,20 @@ def _format(format: str | None, output: Path | None) -> str:
             f"--output: expected a name that ends with .{format}, got {output}; leave --format out or rename"
         )
     return format or known or "onnx"
+
+
+def _bundle_format(platform: str, format: str | None, *, blame: bool) -> str:
+    """TFLite, the one format of a bundle's networks."""
+    if platform not in PLATFORMS:
+        raise UsageError(f"--bundle: expected {' or '.join(PLATFORMS)}, got {printable(platform)}")
+    if format not in (None, "tflite"):
+        raise UsageError(
+            f"--bundle {platform}: expected --format tflite, got {printable(format)}; an app runs classifier and face "
+            "detector in one runtime, LiteRT, which reads TFLite alone"
+        )
+    if blame:
+        raise UsageError("--blame: expected a single file to write beside, got a bundle; leave one of them out")
+    return "tflite"
 
 
 def _require(kind: str, converter: str, *, blame: bool) -> None:
@@ -246,7 +299,7 @@ def _converter(name: str) -> "Converter | None":
 
 
 def _write(
-    export: "Export", target: Path, labelled: "LabelledCrops | None", *, max_drop: float | None, converter: str
+    export: "Export", target: Path, *, labelled: "LabelledCrops | None", max_drop: float | None, converter: str
 ) -> "ExportReport":
     from edgefake_export import export_file, sample_crops
     from edgefake_export.labelled import COMPARED
@@ -277,6 +330,20 @@ def _widths(report: "ExportReport") -> str:
     main = {part: max(of.values()) for part, of in widths.items() if of}
     shown = sorted((e for e in found if e[0] == main[e[1]] or 100 * e[0] >= report.bytes), reverse=True)
     return ", ".join(f"{part} {bits} ({size:,} bytes)" for size, part, bits in shown)
+
+
+def _print_made(made: "ExportReport | Bundle") -> None:
+    from edgefake_export.bundle import Bundle
+
+    if not isinstance(made, Bundle):
+        _print_report(made)
+        return
+    _print_report(made.report)
+    rows = [*((file.file, file.bytes, file.holds) for file in made.files), ("total", made.bytes, "")]
+    wide = max(len(name) for name, _, _ in rows)
+    typer.echo(f"\n{printable(made.folder)}: {len(made.files)} files, bytes:")
+    for name, size, holds in rows:
+        typer.echo(f"{name:{wide}} {size:>11,}  {holds}".rstrip())
 
 
 def _print_report(report: "ExportReport") -> None:

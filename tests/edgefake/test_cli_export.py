@@ -114,6 +114,20 @@ def test_an_interrupted_export_leaves_nothing(stop, seconds, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interrupted_bundle_leaves_nothing(place, tmp_path):
+    command = [sys.executable, "-m", "edgefake", "export", str(place / "bitvit"), "--bundle", "android"]
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # jobs of a background shell ignore it
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    running = subprocess.Popen([*command, "-o", str(tmp_path / "assets")], **pipes, preexec_fn=listening)
+    while not list(tmp_path.iterdir()):  # the folder that the files are written into
+        assert running.poll() is None
+        time.sleep(0.01)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=120)
+    assert (running.returncode, err.decode().strip()) == (130, "interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("package", ["torch", "numpy", "typer"])
 def test_ctrl_c_in_the_middle_of_an_import(package, tmp_path):
     """CPython ends by SIGINT for an interruption that leaves an `exec`, such as a dataclass's, though it was caught."""
@@ -148,6 +162,28 @@ def test_the_report_in_words_and_as_json(place, format):
     assert report["parts"]["patch embedding"]["4"]["weights"] >= 960 * 32
     assert report["drop"] is None
     assert Classifier(file).metadata.recipe == "qat"
+
+
+def test_a_bundle_for_an_app(place):
+    options = ("export", "bitvit", "--bundle", "android", "-o", "assets", "--json", "b.json")
+    done = edgefake(*options, folder=place)
+    assert done.exit_code == 0, done.output
+    report, folder = json.loads((place / "b.json").read_text()), place / "assets"
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert {entry["file"]: entry["bytes"] for entry in report["bundle"]["files"]} == sizes
+    assert report["path"] == "assets/classifier.tflite"
+    assert report["bytes"] == sizes["classifier.tflite"]
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"assets/classifier.tflite: {report['bytes']:,} bytes, TFLite")
+    rows = [line.split() for line in lines[lines.index(f"assets: {len(sizes)} files, bytes:") + 1 :]]
+    total = {"total": f"{sum(sizes.values()):,}"}
+    assert {name: size for name, size, *_ in rows} == {name: f"{size:,}" for name, size in sizes.items()} | total
+    assert Classifier(folder / "classifier.tflite").metadata.name == "bitvit-nano"
+    assert json.loads((folder / "edgefake.json").read_text())["model"]["name"] == "bitvit-nano"
+    assert not list(place.glob(".edgefake*"))
+    assert "got an earlier bundle; --force replaces it" in refusal(edgefake(*options, folder=place), 2)
+    inside = edgefake(*options, "--force", "--json", "assets/b.json", folder=place)
+    assert "--json: expected a file of its own" in refusal(inside, 2)
 
 
 def test_json_alone_on_standard_output(place):
@@ -250,6 +286,12 @@ def test_a_layer_of_equal_weights(place, value, format, tmp_path):
         ),
         (("--converter", "onnx2tf"), 2, "got onnx2tf, to onnx"),
         (("--converter", "magic", "--format", "tflite"), 2, "got magic"),
+        (("--bundle", "ios"), 2, "--bundle: expected android, got ios"),
+        (("--bundle", "android", "--format", "onnx"), 2, "expected --format tflite, got onnx; an app runs"),
+        (("--bundle", "android", "--blame"), 2, "--blame: expected a single file to write beside, got a bundle"),
+        (("--bundle", "android", "-o", "crops"), 2, "crops: expected a new or empty folder, or a bundle to replace"),
+        (("--bundle", "android", "-o", "bitvit"), 2, "bitvit: expected a new or empty folder, or a bundle to replace"),
+        (("--bundle", "android", "-o", "no/assets"), 3, "no/assets: expected a folder that can be written"),
         (("--data", "none.csv"), 3, "none.csv: expected a CSV file"),
         (("--data", "crops"), 3, "crops: expected a CSV file"),
         (("--data", "crops/m.csv", "--split", "test"), 3, "rows of the split 'test'"),

@@ -199,7 +199,7 @@ class Camera:
             index += 1
         if index == 0:
             raise self._failed("one that gives no frame", self._source.cure)
-        raise self._failed(f"its end after {index} frames", "it has gone, or was switched off: start it again")
+        raise self._failed(f"no more after {index} frames", "see whether it is still there")
 
     def _played(self) -> Iterator[Grabbed]:
         """Every frame of a video when its time has come."""
@@ -218,7 +218,7 @@ class Camera:
                 logger.warning("%s", media.note)
 
     def _failed(self, got: str, cure: str) -> InputError:
-        return InputError(f"{self.name}: expected a camera that goes on, got {got}; {cure}")
+        return InputError(f"{self.name}: expected a camera, got {got}; {cure}")
 
 
 def _decoded(image: Image) -> Callable[[], Image]:

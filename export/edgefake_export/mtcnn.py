@@ -42,11 +42,11 @@ METADATA_KEY = "edgefake-faces"
 SOURCE = "facenet-pytorch 2.5.3 (MIT)"
 CURE = "pip install --no-deps facenet-pytorch==2.5.3"
 ORIGIN = """\
-The weights in this folder come from facenet-pytorch 2.5.3 (https://github.com/timesler/facenet-pytorch),
-under the licence below. The networks are those of K. Zhang, Z. Zhang, Z. Li and Y. Qiao, Joint Face
-Detection and Alignment Using Multitask Cascaded Convolutional Networks, IEEE Signal Processing Letters,
-2016; facenet-pytorch ported the weights from David Sandberg's facenet (MIT,
-https://github.com/davidsandberg/facenet).
+The weights of pnet, rnet and onet come from facenet-pytorch 2.5.3
+(https://github.com/timesler/facenet-pytorch), under the licence below. The networks are those of
+K. Zhang, Z. Zhang, Z. Li and Y. Qiao, Joint Face Detection and Alignment Using Multitask Cascaded
+Convolutional Networks, IEEE Signal Processing Letters, 2016; facenet-pytorch ported the weights from
+David Sandberg's facenet (MIT, https://github.com/davidsandberg/facenet).
 """
 FORMATS = ("onnx", "tflite")
 """Endings of the files."""

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
 import zipfile
 from pathlib import Path
 
+import numpy
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +63,93 @@ def run(python, *arguments, folder):
     clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "VIRTUAL_ENV")}
     executable = python.parent / "edgefake"
     return subprocess.run([executable, *arguments], cwd=folder, env=clean, capture_output=True, text=True, timeout=300)
+
+
+USER = """
+from collections.abc import Iterator
+from typing import assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgefake_runtime import Camera, DetectOptions, Detector, EdgefakeError, FrameResult, SampledFrame
+from edgefake_runtime.results import Verdict
+
+
+def colour(verdict: Verdict) -> str:
+    match verdict:
+        case "fake":
+            return "red"
+        case "real":
+            return "green"
+        case "uncertain" | "no-face" | "error":
+            return "grey"
+        case _:
+            assert_never(verdict)
+
+
+def frames() -> Iterator[NDArray[np.uint8]]:
+    yield np.zeros((90, 90, 3), np.uint8)
+
+
+def watch(detector: Detector, camera: Camera) -> list[FrameResult]:
+    return list(detector.stream(camera.frames(every=10), window=50))
+
+
+def main() -> int:
+    detector = Detector("mine.onnx", options=DetectOptions(every=5, threshold=0.7))
+    try:
+        whole = detector.detect_frames([SampledFrame(0, 0.0, image) for image in frames()], fps=25)
+        scores: list[float] = [face.score for face in detector.look(next(frames()))]
+        for result in detector.stream(frames()):
+            boxes = [track.face.box for track in result.tracks if track.face is not None]
+            left: float = min((box[0] for box in boxes), default=0.0)
+            print(colour(result.verdict), result.score, left)
+    except EdgefakeError as error:
+        return error.exit_code
+    print(colour(whole.verdict), whole.faces[0].frames[0].time_s, scores)
+    return 0
+"""
+
+WRONG = """
+from edgefake_runtime import Detector, Nonsense
+
+detector = Detector(treshold=0.7)
+score: float = detector.detect("clip.mp4").score
+for result in detector.stream([1, 2]):
+    print(result.faces)
+"""
+
+
+def mypy_strict(wheel, folder, code):
+    """What mypy --strict says of a program, errors by line, that sees the wheel's packages and numpy as installed."""
+    venv.create(folder / "venv", with_pip=False)
+    (site,) = (folder / "venv" / "lib").glob("python*/site-packages")
+    zipfile.ZipFile(wheel).extractall(site)
+    (site / "numpy").symlink_to(Path(numpy.__file__).parent)
+    (folder / "program.py").write_text(code)
+    settings = folder / "mypy.ini"
+    settings.write_text("[mypy]\nstrict = True\n[mypy-cv2.*,onnxruntime.*]\nignore_missing_imports = True\n")
+    command = [sys.executable, "-m", "mypy", "--config-file", settings, "--python-executable"]
+    done = subprocess.run(
+        [*command, folder / "venv" / "bin" / "python", "program.py"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return dict(re.findall(r"^program\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, flags=re.MULTILINE)), done
+
+
+def test_a_users_program_passes_mypy_strict_against_the_wheel(wheel, tmp_path):
+    errors, done = mypy_strict(wheel, tmp_path, USER)
+    assert (errors, done.returncode) == ({}, 0), done.stdout + done.stderr
+
+
+def test_mypy_finds_what_a_users_program_gets_wrong(wheel, tmp_path):
+    errors, done = mypy_strict(wheel, tmp_path, WRONG)
+    expected = {"2": "attr-defined", "4": "call-arg", "5": "assignment", "6": "list-item", "7": "attr-defined"}
+    assert errors == expected, done.stdout + done.stderr
 
 
 @pytest.mark.network

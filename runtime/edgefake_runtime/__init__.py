@@ -65,11 +65,12 @@ __all__ = [
 _MODULES = ("errors", "metadata", "results", "options", "media", "mtcnn", "classifier", "camera", "detector")
 """Where the public names live; the cheap modules are looked through first."""
 
+if not TYPE_CHECKING:  # or a name that does not exist would pass as one of any type
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        for module in _MODULES:
-            found = import_module(f".{module}", __name__)
-            if name in found.__all__:
-                return getattr(found, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in __all__:
+            for module in _MODULES:
+                found = import_module(f".{module}", __name__)
+                if name in found.__all__:
+                    return getattr(found, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

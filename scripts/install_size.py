@@ -82,7 +82,8 @@ def rows_of(environments: dict[str, Path]) -> list[list[str]]:
     base = base_of({name: needs for name, (_, _, needs) in known.items()})
     ordered = sorted(known, key=lambda name: (name not in base, -sizes[name][-1]))
     wanted = {name: ", ".join(sorted(other for other in known if name in known[other][2])) for name in known}
-    rows = [[name, known[name][0], wanted[name], *_cells(sizes[name])] for name in ordered]
+    versions = {name: dict.fromkeys(each[name][0] for each in measured.values() if name in each) for name in known}
+    rows = [[name, " / ".join(versions[name]), wanted[name], *_cells(sizes[name])] for name in ordered]
     totals = {"base": base & known.keys(), "with extras": known.keys()}
     last = [
         [label, "", "", *_cells([sum(column) for column in zip(*(sizes[name] for name in names), strict=True)])]

@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -108,6 +107,8 @@ def _line(result: "FrameResult", dropped: int) -> str:
 
 def _show(results: "Iterator[FrameResult]", camera: "Camera", detector: "Detector", window: "Window") -> None:
     """Show every frame with the latest verdicts, which another thread finds, until the camera or the window ends."""
+    from concurrent.futures import ThreadPoolExecutor
+
     latest: list[FrameResult] = []
 
     def judge() -> None:
@@ -119,14 +120,17 @@ def _show(results: "Iterator[FrameResult]", camera: "Camera", detector: "Detecto
 
     with ThreadPoolExecutor(1) as pool:
         judging = pool.submit(judge)
-        index = -1
-        while not judging.done():
-            frame = camera.newest(after=index, timeout_s=LOOK_S)
-            if frame is not None:
-                index = frame.index
-                window.show(_drawn(frame.image, latest[0] if latest else None, detector))
-            if window.is_closed():
-                camera.stop()
+        try:
+            index = -1
+            while not judging.done():
+                frame = camera.newest(after=index, timeout_s=LOOK_S)
+                if frame is not None:
+                    index = frame.index
+                    window.show(_drawn(frame.image, latest[0] if latest else None, detector))
+                if window.is_closed():
+                    break
+        finally:
+            camera.stop()  # or the pool would wait for ever
         judging.result()
 
 

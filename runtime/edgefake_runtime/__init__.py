@@ -62,7 +62,7 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = ("errors", "metadata", "results", "options", "media", "mtcnn", "classifier", "camera", "detector")
+_MODULES = ("errors", "metadata", "results", "options", "media", "mtcnn", "classifier", "detector", "camera")
 """Where the public names live; the cheap modules are looked through first."""
 
 if not TYPE_CHECKING:  # or a name that does not exist would pass as one of any type

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import Self
 
 import cv2
@@ -13,6 +14,9 @@ __all__ = ["Window", "why_no_window"]
 
 CLOSING_KEYS = {ord("q"), ord("Q"), 27}
 """q and Esc."""
+
+WORK_MS = 10
+"""What a window gets to paint itself and to look after its keys; with 1, Qt may never come to paint."""
 
 
 def why_no_window() -> str | None:
@@ -49,12 +53,16 @@ class Window:
 
     def is_closed(self) -> bool:
         """Let the window work, and tell whether it was closed, or q or Esc pressed in it."""
-        if cv2.waitKey(1) & 0xFF in CLOSING_KEYS:
+        if cv2.waitKey(WORK_MS) & 0xFF in CLOSING_KEYS:
             return True
-        return self._shown and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        try:
+            return self._shown and cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1
+        except cv2.error:  # Qt knows nothing any more once its last window is closed
+            return True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        cv2.destroyAllWindows()
+        with suppress(cv2.error):
+            cv2.destroyAllWindows()

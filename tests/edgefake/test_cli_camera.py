@@ -241,3 +241,16 @@ def test_an_error_of_the_judging_thread_reaches_the_window():
         camera.frames()
         with pytest.raises(ValueError, match="in the thread"):
             _show(failing(), camera, detector, Wall(most=1000))
+
+
+def test_an_error_of_the_window_ends_the_judging():
+    detector = Detector()
+
+    class Broken(Wall):
+        def show(self, image):
+            raise cv2.error("no paint")
+
+    with Camera(str(SAMPLES / "real.mp4"), show=True) as camera:
+        with pytest.raises(cv2.error, match="no paint"):
+            _show(detector.stream(camera.frames(30)), camera, detector, Broken(most=1000))
+        assert camera.close()

@@ -47,6 +47,7 @@ EMULATED = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", 'moun
 SOURCES = ROOT / "runtime" / "android" / "jvm" / "src" / "main" / "c"
 JAVA_CLASSES = ROOT / "build" / "android" / "classes"
 JUNIT_JARS = Path("/usr/share/java")
+JARS = ("junit-jupiter", "junit-platform", "opentest4j", "apiguardian", "picocli", "univocity")
 LIMIT = 1e-3
 """Of P(fake), and of what the face networks say."""
 
@@ -192,57 +193,71 @@ def fetch_java(folder: Path) -> Path:
         }
         options = [part for name, value in settings.items() for part in ("-o", f"{name}={value}")]
         run(["apt-get", *options, "update"])
-        packages = ["openjdk-17-jre-headless", "libstdc++6", "zlib1g"]
+        packages = ["default-jre-headless", "libstdc++6", "zlib1g"]
         wanted = ["--yes", "--no-install-recommends", "--download-only", *packages]
         run(["apt-get", *options, "install", *wanted])
         new = folder / "tree.new"
         for package in sorted((cache / "archives").glob("*.deb")):
             run(["dpkg-deb", "-x", package, new])
+        _lead_inside(new)
         new.rename(tree)
     return tree
+
+
+def _lead_inside(tree: Path) -> None:
+    """Makes links that begin at the root lead inside of the tree: the kernel follows them, which is not emulated."""
+    for link in [path for path in tree.rglob("*") if path.is_symlink()]:
+        target = link.readlink()
+        if target.is_absolute():
+            link.unlink()
+            link.symlink_to(os.path.relpath(tree / target.relative_to("/"), link.parent))
 
 
 def run_java(folder: Path, clips: Sequence[Path]) -> None:
     """Judges clips in an aarch64 JVM, and prints what the test prints."""
     folder = folder.resolve()
     tree = fetch_java(folder)
+    write_clips(clips, folder / "clips", all_parts=False)
+    test = "dev.edgefake.jvm.RealInferenceTest#clipsAsThePythonRuntimeJudgesThem"
+    launcher = ["org.junit.platform.console.ConsoleLauncher", "--select-method", test]
+    look = ["--disable-banner", "--disable-ansi-colors", "--details=summary"]
+    text = run([*_java(tree), *_options(folder, _compile_bridge(folder)), *launcher, *look])
+    print(f"java: an aarch64 JVM, qemu-aarch64 -cpu {CPU}")
+    print(text.partition("Test run finished")[0].strip())
+
+
+def _compile_bridge(folder: Path) -> Path:
+    """The bridge for aarch64, with the headers of this machine's JDK."""
     bridge = folder / "libedgefake_bridge.so"
-    (include,) = Path("/usr/lib/jvm").glob("java-*-openjdk-*/include/jni.h")
-    headers = [f"-I{include.parent}", f"-I{include.parent / 'linux'}"]
+    include = Path(shutil.which("javac") or "").resolve().parents[1] / "include"
+    flags = ["-std=c11", "-O2", "-fPIC", "-shared", f"-I{include}", f"-I{include / 'linux'}"]
     sources = [SOURCES / "bridge.c", SOURCES / "bridge_jni.c"]
-    run(["aarch64-linux-gnu-gcc", "-std=c11", "-O2", "-fPIC", "-shared", *headers, "-o", bridge, *sources, "-lpthread"])
-    write_clips(clips, folder / "clips", noises=False)
-    (home,) = (tree / "usr" / "lib" / "jvm").glob("java-*-openjdk-arm64")
+    run(["aarch64-linux-gnu-gcc", *flags, "-o", bridge, *sources, "-ldl", "-lpthread"])
+    return bridge
+
+
+def _java(tree: Path) -> list[str | Path]:
+    """The emulator and the Java in a tree."""
+    homes = (tree / "usr" / "lib" / "jvm").glob("java-*-openjdk-arm64")
+    (home,) = (home for home in homes if not home.is_symlink())
     libraries = [home / "lib", tree / "usr" / "lib" / "aarch64-linux-gnu", tree / "lib" / "aarch64-linux-gnu"]
-    jars = [str(jar) for jar in sorted(JUNIT_JARS.glob("*.jar")) if jar.name.startswith(JARS)]
-    resources = ROOT / "runtime" / "android" / "core" / "src" / "test" / "resources"
-    path = ":".join([str(JAVA_CLASSES / "main"), str(JAVA_CLASSES / "test"), str(resources), *jars])
+    search = f"LD_LIBRARY_PATH={':'.join(map(str, libraries))}"
+    return [*EMULATED, "qemu-aarch64", "-cpu", CPU, "-L", tree, "-E", search, home / "bin" / "java"]
+
+
+def _options(folder: Path, bridge: Path) -> list[str]:
+    """Of the JVM: small and soon started, where everything is; properties of the tests; their classes."""
     properties = {
         "edgefake.root": ROOT,
         "edgefake.clips": folder / "clips",
         "edgefake.bridge": bridge,
         "edgefake.onnxruntime": fetch_onnxruntime(folder),
     }
-    test = "dev.edgefake.jvm.RealInferenceTest#clipsAsThePythonRuntimeJudgesThem"
-    launcher = ["org.junit.platform.console.ConsoleLauncher", "--select-method", test]
-    look = ["--disable-banner", "--disable-ansi-colors", "--details=summary"]
-    emulator = [
-        *EMULATED,
-        "qemu-aarch64",
-        "-cpu",
-        CPU,
-        "-L",
-        tree,
-        "-E",
-        f"LD_LIBRARY_PATH={':'.join(map(str, libraries))}",
-    ]
-    options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+    jars = [jar for jar in sorted(JUNIT_JARS.glob("*.jar")) if jar.name.startswith(JARS)]
+    resources = ROOT / "runtime" / "android" / "core" / "src" / "test" / "resources"
+    classes = [JAVA_CLASSES / "main", JAVA_CLASSES / "test", resources, *jars]
     named = [f"-D{name}={value}" for name, value in properties.items()]
-    environment = {**os.environ, "JAVA_TOOL_OPTIONS": ""}
-    print(run([*emulator, home / "bin" / "java", *options, *named, "-cp", path, *launcher, *look], env=environment))
-
-
-JARS = ("junit-jupiter", "junit-platform", "opentest4j", "apiguardian", "picocli", "univocity")
+    return ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *named, "-cp", ":".join(map(str, classes))]
 
 
 def main() -> int:

@@ -12,6 +12,7 @@ as they were decoded here, and what `Detector` said of them.
 
 import argparse
 import base64
+import hashlib
 import importlib.metadata
 import json
 import random
@@ -35,6 +36,8 @@ from edgefake_runtime.mtcnn import Face, FaceDetector, default_min_face, non_max
 from edgefake_runtime.options import DetectOptions
 from edgefake_runtime.quality import sharpness, turn
 from edgefake_runtime.results import FaceFrame
+from edgefake_runtime.shipped import default_model, models_folder
+from edgefake_runtime.tflite_file import read_tflite
 from edgefake_runtime.tracks import Tracker
 from edgefake_runtime.verdict import OperatingPoint, track_of
 
@@ -427,15 +430,48 @@ def noise(seed: int, folder: Path) -> list[Record]:
     return records
 
 
-def write_clips(inputs: Sequence[Path], folder: Path, *, noises: bool = True) -> None:
-    """Frames and answers of these inputs by the default model, one thread; and noise of many sizes."""
+def write_bundle(folder: Path) -> Path:
+    """An app's bundle of the shipped files as they are, described as `edgefake export --bundle android` does.
+
+    Returns:
+        Its classifier.
+    """
+    from edgefake_export.bundle_description import describe
+    from edgefake_export.bundle_folder import DESCRIPTION
+
+    folder.mkdir(exist_ok=True)
+    sources = {f"{name}.tflite": models_folder() / "mtcnn" / f"{name}.tflite" for name in ("pnet", "rnet", "onet")}
+    sources["classifier.tflite"] = default_model().with_suffix(".tflite")
+    listed = []
+    for name, source in sources.items():
+        data = source.read_bytes()
+        (folder / name).write_bytes(data)
+        listed.append({"file": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "holds": ""})
+    classifier = folder / "classifier.tflite"
+    found = read_tflite(classifier.read_bytes())
+    (folder / DESCRIPTION).write_bytes(describe(found, file=classifier.name, litert=None, files=listed))
+    return classifier
+
+
+def litert_detector(classifier: Path) -> Detector:
+    """A detector whose networks all run in LiteRT, as an app's do."""
+    detector = Detector(classifier, options=DetectOptions(threads=1, widen=False))
+    detector._scorer._faces = FaceDetector(threads=1, format="tflite")
+    return detector
+
+
+def write_clips(inputs: Sequence[Path], folder: Path, *, all_parts: bool = True) -> None:
+    """Frames and answers of these inputs by the default model, one thread; with noise of many sizes, and a bundle."""
     folder.mkdir(parents=True, exist_ok=True)
     detector = Detector(options=DetectOptions(threads=1))
     record = {
         "model": str(detector.classifier.path),
         "clips": [clip(detector, path, folder) for path in inputs],
-        "noise": noise(0, folder) if noises else [],
+        "noise": noise(0, folder) if all_parts else [],
     }
+    if all_parts:
+        litert = litert_detector(write_bundle(folder / "bundle"))
+        record["litert"] = [clip(litert, path, folder) for path in inputs]
     (folder / "clips.json").write_text(text_of(record))
 
 

@@ -1,8 +1,6 @@
 package dev.edgefake.jvm;
 
 import static dev.edgefake.core.TestData.list;
-import static dev.edgefake.core.TestData.number;
-import static dev.edgefake.core.TestData.numbers;
 import static dev.edgefake.core.TestData.object;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
@@ -13,9 +11,7 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import dev.edgefake.core.Box;
 import dev.edgefake.core.CancelledException;
 import dev.edgefake.core.Detector;
-import dev.edgefake.core.FaceFrame;
 import dev.edgefake.core.FaceSettings;
-import dev.edgefake.core.FaceTrack;
 import dev.edgefake.core.Frame;
 import dev.edgefake.core.Interpreter;
 import dev.edgefake.core.Layout;
@@ -32,7 +28,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
@@ -45,24 +40,19 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** Frames of clips through the whole of the Java pipeline with the real networks, against the Python runtime. */
 class RealInferenceTest {
-    /** How far scores may lie apart, and boxes in pixels. */
-    private static final double CLOSE = 1e-3;
-
-    private static Path folder;
-    private static Map<String, Object> record;
+    private static Clips clips;
     private static Detector detector;
 
     @BeforeAll
     static void open() {
         String bridge = System.getProperty("edgefake.bridge");
-        String clips = System.getProperty("edgefake.clips");
-        assumeTrue(bridge != null && clips != null, "needs -Dedgefake.bridge and -Dedgefake.clips");
+        String folder = System.getProperty("edgefake.clips");
+        assumeTrue(bridge != null && folder != null, "needs -Dedgefake.bridge and -Dedgefake.clips");
         Path library = Paths.get(System.getProperty("edgefake.onnxruntime"));
         String version = OrtInterpreter.loadLibraries(Paths.get(bridge), library);
         System.out.println("ONNX Runtime " + version + " on " + System.getProperty("os.arch") + ", Java "
                 + System.getProperty("java.version"));
-        folder = Paths.get(clips);
-        record = TestData.json(folder.resolve("clips.json"));
+        clips = new Clips(Paths.get(folder));
         detector = openDetector();
     }
 
@@ -74,7 +64,7 @@ class RealInferenceTest {
     }
 
     private static Path classifier() {
-        return Paths.get((String) record.get("model"));
+        return Paths.get((String) clips.part("model"));
     }
 
     private static Interpreter mtcnn(String name) {
@@ -94,20 +84,8 @@ class RealInferenceTest {
                 VideoSettings.standard());
     }
 
-    private static List<Frame> frames(Map<String, Object> clip) {
-        int width = (int) number(clip.get("width"));
-        int height = (int) number(clip.get("height"));
-        byte[] bytes = TestData.file(folder.resolve(clip.get("name") + ".rgb"));
-        int size = 3 * width * height;
-        List<Frame> frames = new ArrayList<>();
-        for (int at = 0; at < bytes.length; at += size) {
-            frames.add(Frame.packed(ByteBuffer.wrap(bytes, at, size), width, height, 3, 3L * width));
-        }
-        return frames;
-    }
-
     private static Map<String, Object> clip(String name) {
-        for (Object each : list(record.get("clips"))) {
+        for (Object each : list(clips.part("clips"))) {
             if (name.equals(object(each).get("name"))) {
                 return object(each);
             }
@@ -116,86 +94,9 @@ class RealInferenceTest {
         throw new AssertionError();
     }
 
-    private static Result judge(Detector detector, List<Frame> frames, double[] timesS) {
-        Detector.Run run = detector.begin();
-        for (int i = 0; i < frames.size(); i++) {
-            run.add(frames.get(i), timesS[i]);
-        }
-        return run.finish();
-    }
-
     @Test
     void clipsAsThePythonRuntimeJudgesThem() {
-        System.out.printf("%-14s %8s %-18s %-35s %-35s %s%n", "clip", "time", "P(fake)", "box", "", "largest");
-        System.out.printf("%-14s %8s %-9s%-9s %-35s %-35s %s%n", "", "", "Java", "Python", "Java", "Python", "difference");
-        for (Object each : list(record.get("clips"))) {
-            Map<String, Object> clip = object(each);
-            Result result = judge(detector, frames(clip), numbers(clip.get("times_s")));
-            List<Object> tracks = list(clip.get("tracks"));
-            assertEquals(tracks.size(), result.faces.size());
-            for (int t = 0; t < tracks.size(); t++) {
-                compare(clip, object(tracks.get(t)), result.faces.get(t));
-            }
-            assertEquals(clip.get("verdict"), result.verdict.label);
-            assertEquals(list(clip.get("times_s")).size(), result.framesScored);
-            if (clip.get("score") != null) {
-                assertEquals(number(clip.get("score")), result.score, CLOSE);
-            }
-            System.out.printf(
-                    Locale.ROOT,
-                    "%-14s %8s %-9s%-9s %s%n",
-                    clip.get("name"),
-                    "all",
-                    shown(result.score),
-                    shown((Double) clip.get("score")),
-                    result.verdict.label);
-        }
-    }
-
-    private static String shown(Double score) {
-        return score == null ? "-" : String.format(Locale.ROOT, "%.6f", score);
-    }
-
-    private static void compare(Map<String, Object> clip, Map<String, Object> expected, FaceTrack track) {
-        assertEquals(expected.get("thin"), track.thin);
-        assertEquals(number(expected.get("score")), track.score, CLOSE);
-        List<Object> frames = list(expected.get("frames"));
-        assertEquals(frames.size(), track.frames.size());
-        for (int i = 0; i < frames.size(); i++) {
-            Map<String, Object> golden = object(frames.get(i));
-            FaceFrame found = track.frames.get(i);
-            double[] box = numbers(golden.get("box"));
-            double[] ours = edges(found.face.box);
-            double largest = 0;
-            for (int edge = 0; edge < 4; edge++) {
-                largest = Math.max(largest, Math.abs(box[edge] - ours[edge]));
-            }
-            System.out.printf(
-                    Locale.ROOT,
-                    "%-14s %7.3fs %-9s%-9s %-35s %-35s %.1e%n",
-                    clip.get("name"),
-                    found.timeS,
-                    shown(found.score),
-                    shown((Double) golden.get("score")),
-                    shown(ours),
-                    shown(box),
-                    largest);
-            assertTrue(largest <= CLOSE, "boxes lie apart by " + largest);
-            assertEquals(number(golden.get("score")), found.score, CLOSE);
-            assertEquals(number(golden.get("detection")), found.face.score, CLOSE);
-            assertEquals(number(golden.get("sharpness")), found.sharpness, 1e-5);
-            assertEquals(number(golden.get("turn")), found.turn, CLOSE);
-            assertEquals(number(golden.get("time_s")), found.timeS, 1e-9);
-            assertEquals(golden.get("judged"), found.judged);
-        }
-    }
-
-    private static double[] edges(Box box) {
-        return new double[] {box.x0, box.y0, box.x1, box.y1};
-    }
-
-    private static String shown(double[] box) {
-        return String.format(Locale.ROOT, "%.2f %.2f %.2f %.2f", box[0], box[1], box[2], box[3]);
+        clips.compare(detector, "clips");
     }
 
     /** The same frame as a camera may give it: turned, mirrored, with another value a pixel, and padded rows. */
@@ -226,7 +127,7 @@ class RealInferenceTest {
             assertEquals(expected.score, result.score);
             Box box = result.faces.get(0).frames.get(0).face.box;
             assertTrue(Arrays.equals(
-                    edges(expected.faces.get(0).frames.get(0).face.box), edges(box)));
+                    Clips.edges(expected.faces.get(0).frames.get(0).face.box), Clips.edges(box)));
         }
     }
 
@@ -244,13 +145,11 @@ class RealInferenceTest {
     @Test
     void runsAtOnceGiveTheSame() throws InterruptedException {
         Map<String, Object> clip = clip("real.mp4");
-        List<Frame> frames = frames(clip);
-        double[] timesS = numbers(clip.get("times_s"));
-        double expected = judge(detector, frames, timesS).score;
+        double expected = clips.judge(detector, clip).score;
         List<Double> scores = Collections.synchronizedList(new ArrayList<>());
         List<Thread> threads = new ArrayList<>();
         for (int i = 0; i < 3; i++) {
-            threads.add(new Thread(() -> scores.add(judge(detector, frames, timesS).score)));
+            threads.add(new Thread(() -> scores.add(clips.judge(detector, clip).score)));
             threads.get(i).start();
         }
         for (Thread thread : threads) {

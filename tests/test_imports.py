@@ -49,12 +49,18 @@ def test_importing_the_packages_loads_no_torch():
 
 def test_help_loads_nothing_heavy():
     assert loaded(command("--help"), "torch", "onnxruntime", "cv2", "numpy", "onnx") == []
-    for name in ("card", "detect", "evaluate", "export", "prepare", "train"):
+    for name in ("card", "detect", "doctor", "evaluate", "export", "prepare", "profile", "train"):
         assert loaded(command(name, "--help"), "torch", "onnxruntime", "cv2", "onnx") == []
 
 
 def test_detect_loads_no_torch():
     assert loaded(command("detect", "--quiet", "--max-frames", "1", SAMPLES / "real.mp4"), "torch", "onnx") == []
+
+
+def test_profile_and_doctor_load_no_torch():
+    model = ROOT / "models" / "bitvit-tiny-hybrid" / "bitvit-tiny-hybrid-2bit.onnx"
+    assert loaded(command("profile", model, "--runs", "1", "--quiet"), "torch", "onnx", "edgefake_export") == []
+    assert loaded(command("doctor", "--json", "-"), "torch", "onnx", "onnxruntime", "cv2", "numpy") == []
 
 
 def test_evaluate_of_an_exported_file_loads_no_torch(tmp_path):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .camera_source import CameraSource
 from .capture import grab, open_live, retrieve
-from .errors import EdgefakeError, InputError, UsageError, first_line
+from .errors import InputError, UsageError, first_line
 from .media import SampledFrame, Video, open_media, require_size
 
 __all__ = ["Camera"]
@@ -66,7 +66,7 @@ class Camera:
         self._change = threading.Condition()
         self._stopped = threading.Event()
         self._ended = False
-        self._error: EdgefakeError | None = None
+        self._error: Exception | None = None
         self._newest: SampledFrame | None = None
         self._due = 0
         self._reader = threading.Thread(target=self._read, name=f"edgefake {self.name}", daemon=True)
@@ -123,7 +123,7 @@ class Camera:
     def newest(self, *, after: int = -1, timeout_s: float | None = None) -> SampledFrame | None:
         """The newest frame, to look at, once there is one with a number above `after`; None at the end or too late."""
         with self._change:
-            self._change.wait_for(lambda: self._ended or self._is_after(after), timeout_s)
+            self._change.wait_for(lambda: self._stopped.is_set() or self._ended or self._is_after(after), timeout_s)
             return self._newest if self._is_after(after) else None
 
     def _is_after(self, index: int) -> bool:
@@ -151,17 +151,17 @@ class Camera:
     # The reader's thread
 
     def _read(self) -> None:
-        error: EdgefakeError | None = None
+        error: Exception | None = None
         try:
             for index, time_s, decode in self._grabbed():
                 if self._stopped.is_set():
                     break
                 if self._show or index >= self._due:
                     self._keep(index, time_s, decode())
-        except EdgefakeError as known:
-            error = known
         except (cv2.error, MemoryError, OSError) as unknown:
             error = self._failed(f"an error ({first_line(unknown)})", "check the camera")
+        except Exception as other:  # whoever waits for frames raises it: here nobody would
+            error = other
         with self._change:
             self._error, self._ended = error, True
             self._change.notify_all()

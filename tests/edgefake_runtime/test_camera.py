@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice, repeat
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -92,17 +93,17 @@ def test_what_is_no_stream_is_an_error(feed):
 def test_stop_ends_the_frames_without_an_error(feed, silent):
     feeder = feed(numbered_jpegs(5) if silent else repeat(numbered_jpegs(1)[0]))
     camera = Camera(str(feeder.path))
-    seen = []
-    reading = threading.Thread(target=lambda: seen.extend(camera.frames()))
+    came = threading.Event()
+    reading = threading.Thread(target=lambda: [came.set() for _ in camera.frames()])
     reading.start()
     if silent:
         feeder.wait()
     else:
-        assert camera.newest(timeout_s=60) is not None
+        assert came.wait(60)
     camera.stop()
     reading.join(10)
     assert not reading.is_alive()
-    assert bool(seen) is not silent
+    assert came.is_set() is not silent
     assert camera.close() is not silent  # nothing breaks off a read from a silent pipe ...
     feeder.close()
     camera._reader.join(30)
@@ -192,6 +193,17 @@ def test_too_large_frames_are_refused(tmp_path, feed):
 def test_impossible_sampling_is_wrong_usage(options, tmp_path):
     with Camera(str(write_video(tmp_path / "v.mp4", 2))) as camera, pytest.raises(UsageError, match="every"):
         camera.frames(**options)
+
+
+def test_what_fails_in_the_reader_reaches_who_waits(tmp_path, monkeypatch):
+    for failure, expected in ((cv2.error("no codec"), InputError), (ValueError("a mistake"), ValueError)):
+
+        def failing(camera, failure=failure):
+            raise failure
+
+        monkeypatch.setattr(Camera, "_grabbed", failing)
+        with Camera(str(write_video(tmp_path / "v.mp4", 2))) as camera, pytest.raises(expected, match=str(failure)):
+            next(camera.frames())
 
 
 def test_a_cut_off_file_says_so(tmp_path, caplog):

@@ -31,8 +31,9 @@ exec "$@" < /dev/null
 """Waits until its users are mapped, then runs its arguments."""
 
 CHROOT = """set -e
-root=$1; shift
+root=$1; cpuinfo=$2; shift 2
 mount -t proc proc "$root/proc"
+mount --bind "$cpuinfo" "$root/proc/cpuinfo"
 mount --rbind /dev "$root/dev"
 for file in /etc/resolv.conf /etc/ssl/certs; do
     [ -d "$file" ] && mkdir -p "$root$file" || touch "$root$file"
@@ -42,12 +43,34 @@ exec chroot "$root" "$@"
 """
 """Enters the Debian with the name servers and certificates of this machine."""
 
+CPUINFO = {
+    "cortex-a72": ("fp asimd evtstrm crc32 cpuid", 0x0, 0xD08, 3),
+    "cortex-a76": (
+        "fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+        *(0x4, 0xD0B, 1),
+    ),
+}
+"""CPU of a board -> what Linux says of it: features, variant, part, revision. Runtimes choose their kernels by that."""
+
+CORES = 4
+
+SYS_CPU = ("possible", "present")
+"""What runtimes read of the cores in /sys/devices/system/cpu; the rest, such as this machine's caches, stays away."""
+
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 
 HOME = "root"
 """Folder inside, where commands run."""
 
 PASSED_ON = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+def cpuinfo(cpu: str) -> str:
+    """/proc/cpuinfo of a board with a CPU of `CPUINFO`: qemu-user shows this machine's."""
+    features, variant, part, revision = CPUINFO[cpu]
+    core = f"BogoMIPS\t: 108.00\nFeatures\t: {features}\nCPU implementer\t: 0x41\nCPU architecture: 8\n"
+    core += f"CPU variant\t: {variant:#x}\nCPU part\t: {part:#x}\nCPU revision\t: {revision}\n"
+    return "\n".join(f"processor\t: {number}\n{core}" for number in range(CORES))
 
 
 class RootError(RuntimeError):
@@ -151,6 +174,10 @@ class EmulatedRoot:
         made = _in_namespace(["mmdebstrap", *options, self.suite, str(new)])
         if made.code:
             raise RootError(f"expected mmdebstrap to make a Debian {self.suite}, got exit {made.code}:\n{made.output}")
+        folder = new / "sys" / "devices" / "system" / "cpu"
+        folder.mkdir(parents=True)
+        for name in SYS_CPU:
+            (folder / name).write_text(f"0-{CORES - 1}\n")
         new.rename(self.folder)
 
     def run(self, line: str, *, cpu: str, **environment: str) -> Ran:
@@ -158,7 +185,7 @@ class EmulatedRoot:
 
         Args:
             line: as a user would type it.
-            cpu: that qemu emulates, of `qemu-aarch64-static -cpu help`.
+            cpu: that qemu emulates, of `CPUINFO`.
             **environment: variables to set.
         """
         known = {"HOME": f"/{HOME}", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "COLUMNS": "100"}
@@ -166,7 +193,9 @@ class EmulatedRoot:
         known |= {"QEMU_CPU": cpu, "PIP_CERT": CERTIFICATES, **environment}
         settings = [f"{name}={value}" for name, value in known.items()]
         shell = ["env", "-i", *settings, "sh", "-c", f"cd /{HOME} && {line}"]
-        return _in_namespace(["sh", "-c", CHROOT, "-", str(self.folder.resolve()), *shell])
+        described = self.folder.with_name(f"{cpu}.cpuinfo")
+        described.write_text(cpuinfo(cpu))
+        return _in_namespace(["sh", "-c", CHROOT, "-", str(self.folder.resolve()), str(described.resolve()), *shell])
 
     def check(self, line: str, *, cpu: str, **environment: str) -> Ran:
         """The same, where it must succeed.

@@ -70,6 +70,7 @@ def test_a_file_gives_a_line_for_each_scored_frame():
     assert (done.returncode, done.stderr) == (0, "")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert 1 <= len(lines) <= 3
+    point = Detector().operating_point
     for count, line in enumerate(lines):
         assert list(line) == LINE
         assert line["frame"] == 40 * count + line["dropped"]
@@ -79,7 +80,8 @@ def test_a_file_gives_a_line_for_each_scored_frame():
         assert list(track["face"]) == FACE
         assert (track["frames_scored"], track["start_s"]) == (count + 1, lines[0]["time_s"])
         assert line["score"] == track["score"]
-        assert line["verdict"] == ("uncertain" if count == 0 else "real")
+        assert track["thin"] is (count == 0)
+        assert line["verdict"] == track["verdict"] == point.verdict(line["score"], thin=track["thin"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

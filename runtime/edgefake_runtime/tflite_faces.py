@@ -14,7 +14,7 @@ from .tflite_engine import open_interpreter
 __all__ = ["BATCH", "TfliteFaceNetwork"]
 
 BATCH = 32
-"""Crops that go through R-Net or O-Net at once: LiteRT keeps the memory of the largest batch, 16 MB for these in O-Net."""
+"""Crops that go through R-Net or O-Net at once: LiteRT keeps the memory of the largest batch, 16 MB in O-Net."""
 
 Floats = NDArray[np.float32]
 

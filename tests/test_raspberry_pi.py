@@ -10,6 +10,7 @@ import pytest
 from typer.main import get_command
 
 from edgefake.cli.app import app
+from edgefake_runtime.cpu import parse_cpuinfo
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "raspberry-pi.md").read_text(encoding="utf-8")
@@ -40,6 +41,17 @@ def test_libraries_for_small_pages_are_named(script, tmp_path):
     (tmp_path / "inner" / "bad.so.1.2").write_bytes(library(0x10000, 0x1000))
     (tmp_path / "notes.so.txt").write_bytes(b"no library")
     assert script.page_misses(tmp_path) == ["bad.so.1.2"]
+
+
+@pytest.mark.parametrize(
+    ("cpu", "name", "features"),
+    [("cortex-a76", "Cortex-A76", ("NEON", "fp16", "dotprod")), ("cortex-a72", "Cortex-A72", ("NEON",))],
+)
+def test_the_board_is_seen_as_what_is_emulated(script, cpu, name, features):
+    text = importlib.import_module("emulated_root").cpuinfo(cpu)
+    assert cpu in script.CPUS
+    assert parse_cpuinfo(text, "aarch64") == (name, features)
+    assert text.count("processor\t:") == 4
 
 
 def test_the_log_names_no_server(script, capsys):

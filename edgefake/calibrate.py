@@ -1,7 +1,8 @@
 """From raw logits to verdicts: Platt scaling, threshold, a band where the model knows too little, the ROC curve."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +41,11 @@ def fit_operation(
 ) -> Operation:
     """Calibration, threshold, band and curve from the same samples.
 
+    Reals weigh as much as fakes, however many there are of each, so that 0.5 is where the errors are fewest among as
+    many of both.
+
     Args:
-        labels: (n,), True for fake; as many real as fake, so that a calibrated 0.5 is where the errors are fewest.
+        labels: (n,), True for fake.
         margins: (n,), logit of fake minus logit of real.
         origin: what the data are, for the metadata.
         max_error: share of wrong verdicts that the band leaves outside of it.
@@ -50,6 +54,8 @@ def fit_operation(
         InputError: one class only, or margins that rank fakes below reals.
     """
     calibration = fit_calibration(labels, margins, origin=f"Platt scaling on {origin}")
+    fakes = int(labels.sum())
+    calibration = replace(calibration, shift=calibration.shift - math.log(fakes / (labels.size - fakes)))
     log_odds = calibration.scale * margins + calibration.shift
     scores = 1 / (1 + np.exp(-np.clip(log_odds, -500, 500)))
     band = fit_band(labels, scores, max_error=max_error, origin=origin)
@@ -60,6 +66,8 @@ def fit_band(
     labels: NDArray[np.bool_], scores: NDArray[np.float64], *, origin: str, max_error: float = MAX_ERROR
 ) -> Uncertain:
     """The narrowest band around 0.5, even in log-odds, outside of which at most `max_error` of the verdicts are wrong.
+
+    Shares are those of as many reals as fakes.
 
     Args:
         labels: (n,), True for fake.
@@ -72,11 +80,13 @@ def fit_band(
     """
     sure = np.maximum(scores, 1 - scores)
     wrong = (scores >= THRESHOLD) != labels
+    weights = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
     for high in np.arange(0.5, WIDEST + 0.005, 0.01):
         outside = sure >= high
-        if outside.any() and wrong[outside].mean() <= max_error:
-            edge = round(float(high), 2)
-            said = f"outside, {outside.mean():.0%} got a verdict and {wrong[outside].mean():.1%} of those were wrong"
+        told = weights[outside].sum()
+        if told and weights[outside & wrong].sum() <= max_error * told:
+            edge, error = round(float(high), 2), weights[outside & wrong].sum() / told
+            said = f"outside, {told:.0%} got a verdict and {error:.1%} of those were wrong"
             return Uncertain(low=round(1 - edge, 2), high=edge, origin=f"{said}, {origin}")
     raise InputError(
         f"uncertain band: expected a model whose surest verdicts are wrong in at most {max_error:.0%}, got more on "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefake_runtime import QualityFloor, UsageError
+from edgefake_runtime import Classifier, QualityFloor, UsageError
 
 from .calibrate import MAX_ERROR, Operation, fit_operation
 from .checkpoint import load_checkpoint, save_checkpoint
@@ -58,6 +58,7 @@ def fit_checkpoint(
     half: str = "fit",
     max_error: float = MAX_ERROR,
     drop: float = DROP,
+    through: Path | None = None,
     on_step: Callable[[], None] = lambda: None,
 ) -> FittedCheckpoint:
     """Fit calibration, threshold, band, curve and floor of quality, and write them into a checkpoint's metadata.
@@ -69,16 +70,20 @@ def fit_checkpoint(
         half: "fit" for the first half of its identity groups (`halves_by_group`), "all" for every row.
         max_error: share of wrong verdicts that the band leaves outside of it.
         drop: loss of AUC from which faces are set aside.
+        through: file exported from this checkpoint, whose answers count instead of torch's: rounding moves single
+            scores, and what is fitted should fit those that users get.
         on_step: called as work is done.
 
     Raises:
         InputError: unreadable crops, one class, too few faces, no identity groups where they are needed.
-        ModelFileError: no sound checkpoint.
-        UsageError: another half.
+        ModelFileError: no sound checkpoint, or no sound file.
+        UsageError: another half, or a file of another model.
     """
     if half not in HALVES:
         raise UsageError(f"half: expected {' or '.join(HALVES)}, got {half}")
-    classifier = TorchClassifier(folder)
+    classifier: Classifier = TorchClassifier(folder)
+    if through is not None:
+        classifier = _exported(through, classifier)
     samples = _chosen(manifest, split, half)
     share = centre_share(classifier.metadata.crop, read_crop_rule(manifest))
     labels = np.array([sample.fake for sample in samples])
@@ -100,13 +105,25 @@ def origin_of(samples: Sequence[Sample], manifest: Path, split: str) -> str:
     return f"{len(samples)} crops{people} of {manifest.resolve().parent.name}/{split}"
 
 
+def _exported(file: Path, checkpoint: Classifier) -> Classifier:
+    """A file of the checkpoint, open."""
+    found = Classifier(file)
+    ours, theirs = checkpoint.metadata, found.metadata
+    same = ("architecture", "name", "input_size", "crop")
+    if any(getattr(ours, field) != getattr(theirs, field) for field in same):
+        raise UsageError(
+            f"{file}: expected a file exported from {checkpoint.path} ({ours.name}), got {theirs.name}; export it again"
+        )
+    return found
+
+
 def _chosen(manifest: Path, split: str, half: str) -> list[Sample]:
     samples = read_manifest(manifest, split=split, required=("file", "label", "split"))
     return samples if half == "all" else take_half(samples, half, manifest=manifest, cure="take --half all")
 
 
 def _margins(
-    classifier: TorchClassifier, samples: Sequence[Sample], share: float, on_step: Callable[[], None]
+    classifier: Classifier, samples: Sequence[Sample], share: float, on_step: Callable[[], None]
 ) -> NDArray[np.float64]:
     """Logit of fake minus logit of real, (n,)."""
     found, size = [], classifier.metadata.input_size

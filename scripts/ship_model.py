@@ -1,10 +1,11 @@
-"""Make a shipped model from a trained checkpoint: compact, calibrate, export at 2 bits, measure, write its card.
+"""Make a shipped model from a trained checkpoint: compact, export, calibrate, export again, measure, write its card.
 
     python scripts/ship_model.py runs/bitvit-tiny/last --data dfdc/manifest.csv --clips videos/labels.csv
 
 models/NAME/card.toml, the words of the card, must be there before (docs/cards.md). The files take their place when all
 of them are made and compared with torch; the card is written last. Calibration, band, curve and quality floor are
-fitted on half of the validation split, by identity group, and the card's figures come from the other half.
+fitted on half of the validation split, by identity group, to the answers of the 2-bit ONNX file, and the card's figures
+come from the other half.
 """
 
 import argparse
@@ -27,10 +28,12 @@ def make_files(checkpoint: Path, data: Path, words: CardWords, place: Path) -> l
     trained, name = load_checkpoint(checkpoint), place.name
     about = "; ".join(f"{each.name}: {each.use}; {each.terms}" for each in words.data)
     save_checkpoint(replace(trained, metadata={**trained.metadata, "name": name, "data": about}), place, compact=True)
-    for line in fit_checkpoint(place, data).lines():
-        print(line)
     files = [place / f"{name}-2bit.{ending}" for ending in FORMATS]
+    export_checkpoint(load_checkpoint(place), files[0], bits=2)
+    for line in fit_checkpoint(place, data, through=files[0]).lines():
+        print(line)
     for file in files:
+        file.unlink(missing_ok=True)
         report = export_checkpoint(load_checkpoint(place), file, bits=2)
         print(f"{file.name}: {report.bytes:,} bytes, {report.agreeing} of {report.samples} verdicts are torch's")
     return [place / WEIGHTS, place / CONFIG, *files]

@@ -9,7 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from edgefake.calibrate import fit_calibration
 from edgefake.checkpoint import load_checkpoint
+from edgefake.data.crop_rule import centre_share, read_crop_rule
+from edgefake.data.manifest import read_manifest
+from edgefake.data.pictures import read_crop
+from edgefake.evaluate import model_input, take_half
 from edgefake.torch_classifier import TorchClassifier
 from edgefake_runtime import Classifier
 
@@ -44,6 +49,17 @@ def ship(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=380)
 
 
+def fitted_to(model, manifest):
+    """The scale that calibration finds from a model's own answers."""
+    classifier = Classifier(model, threads=1) if model.is_file() else TorchClassifier(model)
+    share = centre_share(classifier.metadata.crop, read_crop_rule(manifest))
+    samples = take_half(read_manifest(manifest, split="val"), "fit", manifest=manifest, cure="")
+    crops = [model_input(read_crop(sample), size=32, share=share) for sample in samples]
+    logits = classifier.logits(np.stack(crops)).astype(np.float64)
+    labels = np.array([sample.fake for sample in samples])
+    return fit_calibration(labels, logits[:, 1] - logits[:, 0], origin="").scale
+
+
 @pytest.mark.slow
 def test_a_trained_checkpoint_becomes_a_folder_that_ships(tmp_path):
     trained = detector(tmp_path / "last", "bitvit-nano")
@@ -63,6 +79,8 @@ def test_a_trained_checkpoint_becomes_a_folder_that_ships(tmp_path):
         assert metadata.roc.reals == pytest.approx(32, abs=12)
         assert metadata.quality.side > 0
         assert metadata.training["data"] == "no data: none; none"
+    assert fitted_to(folder / "small-2bit.onnx", manifest) == pytest.approx(metadata.calibration.scale, rel=1e-4)
+    assert fitted_to(folder, manifest) != pytest.approx(metadata.calibration.scale, rel=1e-4)
     text = (folder / "README.md").read_text()
     assert text.startswith("# small\n")
     assert all(f"`{name}`" in text for name in models)

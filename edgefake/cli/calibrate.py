@@ -27,6 +27,9 @@ def calibrate(
     drop: Annotated[
         float, typer.Option(min=0.001, max=0.5, help="Loss of AUC from which small and soft faces are set aside.")
     ] = 0.05,
+    through: Annotated[
+        Path | None, typer.Option(help="File exported from it, whose answers are fitted instead of torch's.")
+    ] = None,
 ) -> None:
     """Fit calibration, threshold, uncertain band, ROC curve and quality floor; exports made afterwards carry them."""
     require("train", "torch", "safetensors")
@@ -41,6 +44,7 @@ def calibrate(
             half=half,
             max_error=max_error,
             drop=drop,
+            through=through,
             on_step=lambda: progress.advance(task),
         )
     for line in fitted.lines():

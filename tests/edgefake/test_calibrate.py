@@ -56,7 +56,9 @@ def test_the_band_leaves_few_wrong_verdicts_outside_and_is_the_narrowest():
 
     def error(high):
         outside = np.maximum(scores, 1 - scores) >= high
-        return ((scores >= 0.5) != labels)[outside].mean()
+        wrong = ((scores >= 0.5) != labels)[outside]
+        share = np.where(labels, 1 / labels.sum(), 1 / (~labels).sum())[outside]
+        return (wrong * share).sum() / share.sum()
 
     assert band.low == pytest.approx(1 - band.high)
     assert error(band.high) <= 0.2 < error(band.high - 0.01)
@@ -95,3 +97,17 @@ def test_the_whole_operation_comes_from_the_margins():
     assert fitted.calibration.shift == pytest.approx(-0.7, abs=0.15)
     assert fitted.uncertain.low < fitted.threshold < fitted.uncertain.high
     assert fitted.roc.threshold(0.1) > fitted.roc.threshold(0.3)
+
+
+def test_reals_weigh_as_much_as_fakes_however_many_there_are():
+    random = np.random.default_rng(3)
+    labels = np.arange(40000) % 2 == 1
+    margins = random.normal(size=40000) * 1.5 + np.where(labels, 1.0, -1.0)
+    kept = ~labels | (random.random(40000) < 0.1)
+    even = fit_operation(labels, margins, origin="test", max_error=0.2)
+    rare = fit_operation(labels[kept], margins[kept], origin="test", max_error=0.2)
+    assert rare.calibration.scale == pytest.approx(even.calibration.scale, rel=0.05)
+    assert rare.calibration.shift == pytest.approx(even.calibration.shift, abs=0.1)
+    assert rare.uncertain.high == pytest.approx(even.uncertain.high, abs=0.03)
+    plain = fit_calibration(labels[kept], margins[kept], origin="test")
+    assert plain.shift < even.calibration.shift - 2  # ten reals to a fake: log 10 lower

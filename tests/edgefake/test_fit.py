@@ -16,6 +16,7 @@ from edgefake.checkpoint import load_checkpoint
 from edgefake.cli.app import app
 from edgefake.fit import fit_checkpoint
 from edgefake_runtime.errors import InputError, UsageError
+from edgefake_runtime.shipped import default_model
 
 from .checkpoints import detector
 
@@ -109,3 +110,9 @@ def test_the_command_says_what_it_fitted_or_why_not(manifest, checkpoint, tmp_pa
     assert nothing.exit_code == 3
     assert "expected a checkpoint folder" in nothing.stderr
     assert run(checkpoint, "--split", "test").exit_code == 3
+
+
+def test_a_file_of_another_model_is_not_fitted(manifest, tmp_path):
+    """That it is the file's answers that are fitted, tests/test_ship_model.py shows."""
+    with pytest.raises(UsageError, match=r"expected a file exported from .*, got bitvit-tiny-hybrid; export"):
+        fit_checkpoint(detector(tmp_path / "c", "bitvit-nano"), manifest, through=default_model())

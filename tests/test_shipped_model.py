@@ -33,12 +33,9 @@ from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
 
 FOLDERS = sorted(path.parent for path in models_folder().glob("*/config.json"))
 FILES = sorted(path for folder in FOLDERS for path in folder.iterdir() if path.suffix in (".onnx", ".tflite"))
-BOTH = [folder for folder in FOLDERS if len({path.suffix for path in FILES if path.parent == folder}) == 2]
-CARDED = [folder for folder in FOLDERS if (folder / "evaluation.csv").is_file()]
 FORMATS = {".onnx": "ONNX", ".tflite": "TFLite"}
 
 each_folder = pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-each_card = pytest.mark.parametrize("folder", CARDED, ids=lambda folder: folder.name)
 each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 
 
@@ -66,17 +63,13 @@ def test_the_card_lists_the_files_as_they_are(folder):
     rows = re.findall(r"^\| `?([^\s`]+)`? \| ([\d,]+) \| `([0-9a-f]{64})` \|$", card_of(folder), flags=re.MULTILINE)
     exported = {file.name for file in FILES if file.parent == folder}
     assert {name for name, _, _ in rows} == {"config.json", "model.safetensors", *exported}
-    assert f"{folder.name}-2bit.onnx" in exported
+    assert exported == {f"{folder.name}-2bit.onnx", f"{folder.name}-2bit.tflite"}
     for name, size, digest in rows:
         assert (folder / name).stat().st_size == int(size.replace(",", ""))
         assert sha256_of(folder / name) == digest
 
 
-def test_models_of_both_formats_have_a_card_of_edgefake_card():
-    assert set(BOTH) <= set(CARDED)
-
-
-@each_card
+@each_folder
 def test_the_card_has_the_words_and_the_pictures_of_its_folder(folder):
     words = read_words(folder / "card.toml")
     said = [words.summary, *words.intended_use, *words.misuse, *words.data_notes, *words.recipe_notes]
@@ -129,13 +122,11 @@ def held_half(data_folder):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(
-    "place", [*(file for file in FILES if file.parent in CARDED), *CARDED], ids=lambda place: place.name
-)
+@pytest.mark.parametrize("place", [*FILES, *FOLDERS], ids=lambda place: place.name)
 def test_the_cards_figures_come_out_again(data_folder, place):
     manifest, samples = held_half(data_folder)
-    folder, column = (place, TORCH) if place in CARDED else (place.parent, FORMATS[place.suffix])
-    classifier = TorchClassifier(place) if place in CARDED else Classifier(place)
+    folder, column = (place, TORCH) if place in FOLDERS else (place.parent, FORMATS[place.suffix])
+    classifier = TorchClassifier(place) if place in FOLDERS else Classifier(place)
     share = centre_share(classifier.metadata.crop, read_crop_rule(manifest))
     result = evaluate_crops(classifier, samples, share=share)
     intervals = result.intervals()
@@ -162,7 +153,7 @@ def test_logits_and_verdicts_are_torchs_on_real_crops(data_folder, file):
 
 
 @pytest.mark.data
-@each_card
+@each_folder
 def test_the_clips_have_the_verdicts_of_the_card(data_folder, folder):
     """Of every file, which are so also the same verdicts."""
     clips = sorted((data_folder / "tests" / "videos").glob("*.mp4"))
@@ -177,4 +168,3 @@ def test_the_clips_have_the_verdicts_of_the_card(data_folder, folder):
     for other in others:
         assert [result.verdict for result in other] == [result.verdict for result in first]
         assert [result.score for result in other] == pytest.approx([result.score for result in first], abs=5e-3)
-    assert (len(verdicts) == 2) == (folder in BOTH)

@@ -12,7 +12,7 @@ from edgefake_runtime.cpu import cores
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 from edgefake_runtime.parameters import count_parameters
 from edgefake_runtime.profile import Profile, ProfileOptions, profile_files
-from edgefake_runtime.shipped import default_model, models_folder
+from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
 from edgefake_runtime.worker import Worker
 
 from .clips import write_video
@@ -37,7 +37,7 @@ def test_a_row_says_what_the_file_is(both: Profile) -> None:
     for row, path in zip(both.models, (ONNX, TFLITE), strict=True):
         assert row.size_mb == path.stat().st_size / 1e6
         assert row.parameters == count_parameters(path.read_bytes())
-        assert row.model == "bitvit-tiny-hybrid"
+        assert row.model == DEFAULT_MODEL
     assert both.threads == 1
 
 

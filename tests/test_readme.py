@@ -48,7 +48,7 @@ def _link(path, sample):
 
 def test_the_readme_shows_every_command():
     assert {line.split()[1] for line in COMMANDS} == {
-        *("detect", "evaluate", "export", "inspect", "prepare", "selfblend", "train")
+        *("detect", "doctor", "evaluate", "export", "inspect", "prepare", "profile", "selfblend", "train")
     }
 
 

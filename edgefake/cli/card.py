@@ -24,6 +24,9 @@ CARD, PICTURE, TABLE = "README.md", "evaluation.png", "evaluation.csv"
 PACKAGES = ("torch", "onnxruntime", "ai-edge-litert")
 """Whose versions the figures depend on."""
 
+ROUNDS = 50
+"""Timed runs of each file, unless told otherwise."""
+
 DPI = 100
 """Of the picture: it ships with the model."""
 
@@ -41,7 +44,7 @@ def card(
     clips: Annotated[
         Path | None, typer.Option(help="CSV of labelled clips, file,label: verdicts on them.", show_default=False)
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Timed runs of each file.")] = 50,
+    rounds: Annotated[int, typer.Option(min=1, help="Timed runs of each file.")] = ROUNDS,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
 ) -> None:
     """Measure the files of a model and write README.md, evaluation.png and evaluation.csv into their folder.
@@ -78,7 +81,7 @@ def card(
         measured,
         judged,
         latency,
-        _origin(folder, data, split, clips),
+        _origin(folder, data, split, clips, rounds, threads),
         files=model.files,
         pictures=(PICTURE, TABLE),
     )
@@ -129,7 +132,7 @@ def _picture(measured: "Measured") -> bytes:
     return drawing.getvalue()
 
 
-def _origin(folder: Path, data: Path, split: str, clips: Path | None) -> "Origin":
+def _origin(folder: Path, data: Path, split: str, clips: Path | None, rounds: int, threads: int | None) -> "Origin":
     import datetime
 
     from edgefake.card.text import Origin
@@ -139,6 +142,8 @@ def _origin(folder: Path, data: Path, split: str, clips: Path | None) -> "Origin
 
     words = ["edgefake", "card", _short(folder), "--data", _short(data), "--split", split]
     words += [] if clips is None else ["--clips", _short(clips)]
+    words += [] if rounds == ROUNDS else ["--rounds", str(rounds)]
+    words += [] if threads is None else ["--threads", str(threads)]
     return Origin(
         command=shlex.join(words),
         date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),

@@ -93,6 +93,8 @@ def _require_annotate(target: Path, paths: Sequence[Path], max_megapixels: float
         raise UsageError(f"--annotate: expected one video or picture, got {got}; run it once for each")
     if target == STDOUT:
         raise UsageError("--annotate: expected the name of a file, got - ; name one")
+    if target.exists() and paths[0].exists() and target.samefile(paths[0]):
+        raise UsageError(f"{printable(target)}: expected another file than the input, got the input; name another")
     if target.exists() and not (target.is_file() and target.stat().st_size == 0):
         raise UsageError(f"{printable(target)}: expected a new file, got one that exists; remove it or name another")
     require_writable(target)

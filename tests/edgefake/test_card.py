@@ -241,7 +241,7 @@ def test_clips_have_the_verdicts_of_detect(made, clips):
 def test_the_card_says_how_it_came_about_without_paths(made, manifest):
     text = (made / "README.md").read_text()
     assert "edgefake card made0/nano --data" in re.sub(r"made-?\d+/", "made0/", text)
-    assert "--data faces/manifest.csv --split val --clips clips/labels.csv" in text
+    assert "--data faces/manifest.csv --split val --clips clips/labels.csv --rounds 2 --threads 1\n" in text
     assert str(manifest.parent) not in text
     assert str(made.parent.parent) not in text
     for word in ("below 48 pixels", "0.125", "0.75", "another guess", "Platt scaling on nothing", "a guess"):

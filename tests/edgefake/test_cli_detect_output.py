@@ -79,7 +79,7 @@ REFUSED = [
     (("clip.mp4", "--heatmap"), 2, "expected --annotate or --report"),
     (("clip.mp4", "face.png", "--annotate", "out.mp4"), 2, "got 2 inputs"),
     ((".", "--annotate", "out.mp4"), 2, "got a folder"),
-    (("clip.mp4", "--annotate", "clip.mp4"), 2, "got one that exists"),
+    (("clip.mp4", "--annotate", "clip.mp4"), 2, "got the input"),
     (("clip.mp4", "--annotate", "model.onnx", "--model", "model.onnx"), 2, "got one that exists"),
     (("clip.mp4", "--annotate", "out.png"), 2, "ends with .mp4 or .webm"),
     (("face.png", "--annotate", "out.mp4"), 2, "ends with .png, .jpg or .jpeg"),

@@ -179,9 +179,11 @@ public final class Frame {
                 default:
                     break;
             }
-            for (int row = 0; row < height; row++) {
-                rows.read(row, line);
-                place(line, rgb, start + row * down, across);
+            synchronized (rows) { // which keep their place in the buffer, and are shared with turned frames
+                for (int row = 0; row < height; row++) {
+                    rows.read(row, line);
+                    place(line, rgb, start + row * down, across);
+                }
             }
             return new Image(rgb, width(), height());
         } catch (OutOfMemoryError error) {

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.ByteBuffer;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -165,6 +166,18 @@ class FrameTest {
     private static void assertRefused(String part, org.junit.jupiter.api.function.Executable executable) {
         String message = assertThrows(InputException.class, executable).getMessage();
         assertTrue(message.startsWith("expected") && message.contains(part), message);
+    }
+
+    @Test
+    void oneFrameInSeveralThreads() {
+        byte[] large = bytes(300 * 200 * 3);
+        Frame frame = Frame.rgb(large, 300, 200);
+        byte[] turned = frame.rotated(90).toImage().rgb();
+        IntStream.range(0, 64).parallel().forEach(i -> {
+            boolean upright = i % 2 == 0;
+            byte[] found = (upright ? frame : frame.rotated(90)).toImage().rgb();
+            assertArrayEquals(upright ? large : turned, found);
+        });
     }
 
     @Test

@@ -28,6 +28,7 @@ public final class OrtInterpreter implements Interpreter {
      * @return ONNX Runtime's version.
      * @throws ModelFileException there is no such library.
      */
+    @SuppressWarnings("restricted") // Java 24 and newer warn of native libraries
     public static String loadLibraries(Path bridge, Path onnxruntime) {
         try {
             System.load(bridge.toAbsolutePath().toString());

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .extras import require
+from .options import Threads
 from .output import require_writable, show_warnings, stage, stages, unwinding, write_bytes
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def card(
         Path | None, typer.Option(help="CSV of labelled clips, file,label: verdicts on them.", show_default=False)
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="Timed runs of each file.")] = ROUNDS,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
+    threads: Threads = None,
 ) -> None:
     """Measure the files of a model and write README.md, evaluation.png and evaluation.csv into their folder.
 

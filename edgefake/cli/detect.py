@@ -10,6 +10,7 @@ from edgefake_runtime.errors import UsageError, printable
 
 from .camera import require_alone, watch
 from .detect_output import Targets, show
+from .options import Threads, Widen
 from .output import STDOUT, is_terminal, show_warnings, write_text
 
 if TYPE_CHECKING:
@@ -46,15 +47,8 @@ def detect(
             min=0, max=1, help="Share of real faces that may count as fake; sets the threshold by the model's ROC."
         ),
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
-    widen: Annotated[
-        bool | None,
-        typer.Option(
-            "--widen/--no-widen",
-            help="Run a TFLite file's 2-bit weights as 8-bit ones, or as they are; the faster otherwise. Same answers.",
-            show_default=False,
-        ),
-    ] = None,
+    threads: Threads = None,
+    widen: Widen = None,
     max_megapixels: Annotated[
         float, typer.Option(min=0.001, help="Refuse larger pictures and frames before decoding them.")
     ] = 100.0,

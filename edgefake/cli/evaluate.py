@@ -11,6 +11,7 @@ import typer
 from edgefake_runtime.errors import UsageError
 
 from .extras import require
+from .options import Threads, Widen
 from .output import STDOUT, require_places, show_warnings, stage, stages, write_bytes, write_text
 
 if TYPE_CHECKING:
@@ -85,15 +86,8 @@ def evaluate(
     ] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw corruptions and breakdown to this PNG file.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write corruptions and breakdown to this CSV file.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
-    widen: Annotated[
-        bool | None,
-        typer.Option(
-            "--widen/--no-widen",
-            help="Run a TFLite file's 2-bit weights as 8-bit ones, or as they are; the faster otherwise. Same answers.",
-            show_default=False,
-        ),
-    ] = None,
+    threads: Threads = None,
+    widen: Widen = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures as JSON to this file, or to - .")] = None,
 ) -> None:
     """Measure a model: AUC, accuracy, EER, log loss, calibration error and rates at the threshold.

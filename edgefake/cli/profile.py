@@ -7,6 +7,7 @@ import typer
 
 from edgefake_runtime.errors import UsageError
 
+from .options import Threads, Widen
 from .output import require_places, show_warnings
 
 __all__ = ["profile"]
@@ -38,15 +39,8 @@ def profile(
         typer.Option("--output", "-o", help="With --all: keep the files in this folder.", show_default=False),
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Timed runs of each file.")] = 50,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads; one per core otherwise.")] = None,
-    widen: Annotated[
-        bool | None,
-        typer.Option(
-            "--widen/--no-widen",
-            help="Run a TFLite file's 2-bit weights as 8-bit ones, or as they are; the faster otherwise. Same answers.",
-            show_default=False,
-        ),
-    ] = None,
+    threads: Threads = None,
+    widen: Widen = None,
     video: Annotated[
         Path | None,
         typer.Option(help="Judge this clip with each model: where the time goes, and the real-time factor."),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edgefake_runtime import Classifier, Crop, FaceDetector, InputError, QualityFloor
 from edgefake_runtime.crops import resize
 from edgefake_runtime.quality import sharpness, turn
+from edgefake_runtime.scorer import MOST_TURN
 
 from .data.augment import blur, rescale
 from .metrics import auc
@@ -115,7 +116,7 @@ def _most_turned(crops: Sequence[Image]) -> float:
         pad = len(crop) // 2
         padded = np.asarray(cv2.copyMakeBorder(crop, pad, pad, pad, pad, cv2.BORDER_REPLICATE), np.uint8)
         faces = detector.detect(padded, min_face=max(20, len(crop) // 3))
-        turns += [turn(faces[0])] if faces else []
+        turns += [min(turn(faces[0]), MOST_TURN)] if faces else []
     if len(turns) < LEAST_TURNED:
         raise InputError(f"quality: expected {LEAST_TURNED} faces or more in the crops, found {len(turns)}")
     return float(np.quantile(turns, TURN_SHARE))

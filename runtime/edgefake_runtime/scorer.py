@@ -13,7 +13,7 @@ from .quality import FaceQuality, is_good
 from .results import FaceFrame
 from .stopwatch import Stopwatch
 
-__all__ = ["MIN_DETECTION", "FrameScorer", "unjudgeable"]
+__all__ = ["MIN_DETECTION", "MOST_TURN", "FrameScorer", "unjudgeable"]
 
 MIN_DETECTION = 0.9
 """Least probability of a face that is scored: below it, MTCNN's finds are half-hidden faces and patterns."""

@@ -67,3 +67,8 @@ def test_the_floor_is_where_the_model_stops_to_see(crops):
 @pytest.mark.parametrize("ends", range(1, 12))
 def test_the_search_finds_the_last_step_that_holds(ends):
     assert quality_floor._last_that(lambda step: step < ends, 12) == ends - 1
+
+
+def test_a_face_whose_eyes_coincide_does_not_make_the_floor_infinite(crops, monkeypatch):
+    monkeypatch.setattr(quality_floor, "turn", lambda face: np.inf)
+    assert measure_floor(Grain(), *crops, drop=0.4, origin="test").turn == 9

@@ -1,0 +1,7 @@
+package android.media;
+
+public final class MediaCrypto {
+    MediaCrypto() {
+        throw new UnsupportedOperationException();
+    }
+}

@@ -1,0 +1,7 @@
+package android.media;
+
+public final class MediaDescrambler {
+    MediaDescrambler() {
+        throw new UnsupportedOperationException();
+    }
+}

@@ -1,0 +1,7 @@
+package android.os;
+
+public final class Bundle {
+    public Bundle() {
+        throw new UnsupportedOperationException();
+    }
+}

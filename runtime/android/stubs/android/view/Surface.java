@@ -1,0 +1,7 @@
+package android.view;
+
+public class Surface {
+    public Surface() {
+        throw new UnsupportedOperationException();
+    }
+}

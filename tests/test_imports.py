@@ -1,6 +1,7 @@
 """Who may import whom: what DESIGN calls torch-free must load no torch, and lower layers no higher ones."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_help_loads_nothing_heavy():
 
 def test_detect_loads_no_torch():
     assert loaded(command("detect", "--quiet", "--max-frames", "1", SAMPLES / "real.mp4"), "torch", "onnx") == []
+
+
+def test_nothing_is_written_into_the_home(tmp_path):
+    """ONNX Runtime's Linux wheels since 1.32 do so when they are imported, unless ORT_DISABLE_TELEMETRY is set."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    line = [sys.executable, "-m", "edgefake", "detect", SAMPLES / "astronaut.png"]
+    subprocess.run(line, check=True, capture_output=True, timeout=120, env={**environment, "HOME": str(tmp_path)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_profile_and_doctor_load_no_torch():

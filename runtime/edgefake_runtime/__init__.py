@@ -8,10 +8,14 @@ Example:
     'real'
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+# Some builds of ONNX Runtime write a device id and a database of events into the user's home when they are imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from .camera import Camera

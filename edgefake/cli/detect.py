@@ -31,7 +31,7 @@ def detect(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="ONNX or TFLite file made by `edgefake export`; the shipped model otherwise."),
+        typer.Option(help="Exported file (ONNX, TFLite), or a shipped model's name; the default model otherwise."),
     ] = None,
     every: Annotated[int, typer.Option(min=1, help="Score each n-th frame of a video.")] = 30,
     max_frames: Annotated[int | None, typer.Option(min=1, help="Score at most so many frames of a video.")] = None,

@@ -52,7 +52,7 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="ONNX or TFLite file made by `edgefake export`, or a checkpoint folder; the shipped model otherwise."
+            help="Exported file (ONNX, TFLite), checkpoint folder, or a shipped model's name; the default otherwise."
         ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Only the rows of this split.")] = None,

@@ -13,7 +13,7 @@ import typer
 
 from edgefake.whole import write_whole
 from edgefake_runtime.errors import CheckFailedError, UsageError, printable
-from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
+from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder, shipped_folder
 
 from .extras import require
 from .output import STDOUT, progress_bar, require_writable, unwinding, write_text
@@ -235,10 +235,7 @@ def _folder(checkpoint: str | None) -> Path:
     """Of the checkpoint: where it says, or among those that ship."""
     if checkpoint is None:
         return models_folder() / DEFAULT_MODEL
-    shipped = models_folder() / checkpoint
-    if not Path(checkpoint).exists() and Path(checkpoint).name == checkpoint and (shipped / "config.json").is_file():
-        return shipped
-    return Path(checkpoint)
+    return shipped_folder(checkpoint) or Path(checkpoint)
 
 
 def _file_name(checkpoint: "Checkpoint", recipe: "Recipe") -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from edgefake_runtime.errors import CheckFailedError, InputError, MissingExtraError, UsageError, printable
-from edgefake_runtime.shipped import DEFAULT_MODEL, models_folder
+from edgefake_runtime.shipped import DEFAULT_MODEL, shipped_folder
 
 from .output import is_terminal, stage, stages, unwinding
 
@@ -42,11 +42,8 @@ def named_files(names: Sequence[str]) -> list[Path]:
     for name in names or [DEFAULT_MODEL]:
         if not name:
             raise UsageError("expected the name of a file or model, got an empty one")
-        shipped = models_folder() / name
-        if Path(name).name == name and not Path(name).exists() and shipped.is_dir():
-            found += _shipped(shipped)
-        else:
-            found.append(Path(name))
+        shipped = shipped_folder(name)
+        found += [Path(name)] if shipped is None else _shipped(shipped)
     return found
 
 

@@ -12,7 +12,7 @@ from .engine import Engine, Port, open_engine
 from .errors import ModelFileError, UsageError, first_line, printable
 from .metadata import ModelMetadata
 from .model_file import read_model_file
-from .shipped import default_model
+from .shipped import model_file
 
 __all__ = ["Classifier", "open_model", "read_metadata", "sha256_of"]
 
@@ -81,7 +81,8 @@ class Classifier:
     """Scores face crops with an exported model. Thread-safe.
 
     Args:
-        path: of a file made by `edgefake export`, ONNX or TFLite; the shipped default model when None.
+        path: of a file made by `edgefake export`, ONNX or TFLite, or the name of a shipped model; the default one when
+            None.
         threads: of the runtime; None for one per core.
         widen: run 2-bit weights of a TFLite file as 8-bit ones, with the same answers; None for whichever is faster
             on this CPU, measured with two runs of each.
@@ -103,7 +104,7 @@ class Classifier:
     def __init__(
         self, path: Path | str | None = None, *, threads: int | None = None, widen: bool | None = None
     ) -> None:
-        self.path = default_model() if path is None else Path(path)
+        self.path = model_file(path)
         data = read_model_file(self.path)
         self._engine, self.metadata = open_model(self.path, data, threads, widen)
         self.widened = self._engine.widened

@@ -44,7 +44,8 @@ class Detector:
     thread that reads it.
 
     Args:
-        model: file made by `edgefake export`, or an open classifier; the shipped default model when None.
+        model: file made by `edgefake export`, name of a shipped model, or an open classifier; the default model when
+            None.
         options: how to look; an open classifier keeps its own threads and width.
 
     Raises:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from .errors import ModelFileError
 
-__all__ = ["DEFAULT_MODEL", "default_model", "models_folder"]
+__all__ = ["DEFAULT_MODEL", "default_model", "model_file", "models_folder", "shipped_folder"]
 
 DEFAULT_MODEL = "bitvit-tiny-hybrid"
 """Name of the model that `edgefake detect` and `edgefake export` take when none is named."""
@@ -26,6 +26,22 @@ def models_folder() -> Path:
         "expected the shipped models beside edgefake_runtime, got no such folder: "
         "pip install --force-reinstall edgefake"
     )
+
+
+def shipped_folder(name: Path | str) -> Path | None:
+    """The folder of the shipped model of this name; None if there is none, or a file or folder of that name here."""
+    if Path(name).name != str(name) or Path(name).exists():
+        return None
+    folder = models_folder() / name
+    return folder if (folder / "config.json").is_file() else None
+
+
+def model_file(name: Path | str | None) -> Path:
+    """The file to open: a shipped model's 2-bit ONNX file by its name, the default's for None, else what was named."""
+    if name is None:
+        return default_model()
+    folder = shipped_folder(name)
+    return Path(name) if folder is None else folder / f"{folder.name}-2bit.onnx"
 
 
 def default_model() -> Path:

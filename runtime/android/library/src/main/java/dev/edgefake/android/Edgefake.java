@@ -86,7 +86,7 @@ public final class Edgefake implements AutoCloseable {
 
     private static Thread thread(Runnable work) {
         Runnable behind = () -> {
-            Process.setThreadPriority(Process.THREAD_PRIORITY_BACKGROUND);
+            Process.setThreadPriority(Process.THREAD_PRIORITY_LESS_FAVORABLE);
             work.run();
         };
         return new Thread(behind, "edgefake");

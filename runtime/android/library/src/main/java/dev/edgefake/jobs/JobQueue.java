@@ -179,23 +179,26 @@ public final class JobQueue implements AutoCloseable {
     }
 
     private void tellLast(Job job, Job.State end, Runnable last, Runnable onCancelled) {
-        tell(job, () -> {
+        boolean told = tell(() -> {
             try {
                 (job.end(end) ? last : onCancelled).run();
             } finally {
                 job.heard();
             }
         });
-    }
-
-    /** Calls a listener where it wants to be called. */
-    private void tell(Job job, Runnable call) {
-        try {
-            callbacks.execute(call);
-        } catch (RejectedExecutionException error) { // nobody is there to hear it
-            job.cancel();
+        if (!told) {
             job.end(Job.State.CANCELLED);
             job.heard();
+        }
+    }
+
+    /** Calls a listener where it wants to be called; false where nobody is there to hear it. */
+    private boolean tell(Runnable call) {
+        try {
+            callbacks.execute(call);
+            return true;
+        } catch (RejectedExecutionException error) {
+            return false;
         } catch (RuntimeException | Error error) { // in the worker's own thread
             throw new ListenerFailure(error);
         }
@@ -228,11 +231,14 @@ public final class JobQueue implements AutoCloseable {
             for (TimedFrame frame = source.next(job); frame != null; frame = source.next(job)) {
                 List<FaceFrame> faces = run.add(frame.frame, frame.timeS);
                 Progress progress = new Progress(frame, source.share(frame.timeS), faces);
-                tell(job, () -> {
+                boolean told = tell(() -> {
                     if (!job.isCancelled()) {
                         listener.onFaces(progress);
                     }
                 });
+                if (!told) {
+                    job.cancel();
+                }
             }
         } finally {
             job.detach();

@@ -1,0 +1,47 @@
+package dev.edgefake.jobs;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.edgefake.core.EdgefakeException;
+import dev.edgefake.core.InputException;
+import dev.edgefake.core.ModelFileException;
+import java.io.FileNotFoundException;
+import java.io.IOException;
+import org.junit.jupiter.api.Test;
+
+class FailuresTest {
+    @Test
+    void ownErrorsStay() {
+        EdgefakeException error = new ModelFileException("expected a bundle, got none");
+        assertSame(error, Failures.of(error));
+    }
+
+    @Test
+    void missingPermissions() {
+        Exception denied = new SecurityException("Permission Denial: reading com.android.providers.media.MediaProvider");
+        Exception file = new FileNotFoundException("/sdcard/a.mp4: open failed: EACCES (Permission denied)");
+        for (Exception error : new Exception[] {denied, file, new IOException("cannot open", file)}) {
+            EdgefakeException found = Failures.of(error);
+            assertSame(PermissionException.class, found.getClass());
+            assertTrue(found instanceof InputException && found.getCause() == error);
+            assertTrue(found.getMessage().startsWith("expected a file that this app may read, got: "));
+        }
+    }
+
+    @Test
+    void theRestIsInput() {
+        for (Throwable error : new Throwable[] {
+            new FileNotFoundException("No content provider: https://example.org/a.mp4"),
+            new IllegalStateException(),
+            new OutOfMemoryError("Failed to allocate\na 1 GB block")
+        }) {
+            EdgefakeException found = Failures.of(error);
+            assertEquals(InputException.class, found.getClass());
+            assertFalse(found.getMessage().contains("\n"), found.getMessage());
+            assertSame(error, found.getCause());
+        }
+    }
+}

@@ -1,7 +1,7 @@
 package android.view;
 
 public class Surface {
-    public Surface() {
+    Surface() {
         throw new UnsupportedOperationException();
     }
 }

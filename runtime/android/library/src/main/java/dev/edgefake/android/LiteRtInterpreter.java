@@ -49,8 +49,8 @@ public final class LiteRtInterpreter implements Interpreter {
             oneAtATime = declared.length > 0 && declared[0] == 1;
             shape = opened.getInputTensor(0).shape();
         } catch (LinkageError error) { // no library for this processor, or classes that were stripped
-            throw new ModelFileException("expected LiteRT's library for this processor (arm64-v8a or x86_64), got: "
-                    + error.getMessage() + "; install the app's 64-bit version", error);
+            throw new ModelFileException("expected an app with LiteRT's library for this processor, got: "
+                    + error.getMessage() + "; LiteRT is made for arm64-v8a and x86_64", error);
         } catch (IllegalArgumentException | IllegalStateException error) {
             close(opened);
             throw new ModelFileException("expected a network that this LiteRT can run, got: " + error.getMessage()

@@ -17,8 +17,8 @@ import java.util.Arrays;
 import java.util.Map;
 
 /**
- * LiteRT for the JVM, in the Java interface that it has on Android alone: the network runs in LiteRT's Python package, in
- * a process of its own (scripts/serve_litert.py says how they talk). What LiteRT refuses is refused here by the same
+ * LiteRT for the JVM, in the Java interface that it has on Android alone: the network runs in LiteRT's Python package,
+ * in a process of its own (scripts/serve_litert.py says how they talk). What LiteRT refuses is refused here by the same
  * exceptions: other buffers than direct ones in native order, of another size than the tensor; a closed interpreter.
  */
 class InterpreterImpl implements InterpreterApi {
@@ -123,7 +123,8 @@ class InterpreterImpl implements InterpreterApi {
     public void resizeInput(int index, int[] dims) {
         check();
         for (int axis = 0; axis < dims.length; axis++) {
-            if (dims[axis] < 1) {
+            // Of a fixed size, the network's own reshapes refuse another one when tensors are allocated.
+            if (dims[axis] < 1 || (declared[axis] >= 0 && declared[axis] != dims[axis])) {
                 throw new IllegalArgumentException("Attempting to resize to a dimension of " + dims[axis]);
             }
         }

@@ -22,7 +22,10 @@ public final class Bitmaps {
             if (bitmap.isRecycled()) {
                 throw new IllegalStateException("a recycled bitmap");
             }
-            plain = bitmap.getConfig() == Bitmap.Config.ARGB_8888 ? bitmap : bitmap.copy(Bitmap.Config.ARGB_8888, false);
+            plain = bitmap;
+            if (bitmap.getConfig() != Bitmap.Config.ARGB_8888) {
+                plain = bitmap.copy(Bitmap.Config.ARGB_8888, false);
+            }
             if (plain == null) {
                 throw new InputException("expected a bitmap that can be copied to ARGB_8888, got " + bitmap.getConfig()
                         + "; decode it with that configuration");

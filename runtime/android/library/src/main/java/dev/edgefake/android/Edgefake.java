@@ -35,7 +35,8 @@ import java.util.concurrent.Executor;
  *
  * <p>Thread-safe, and no call waits. Jobs run one after the other in a background thread; listeners are called there,
  * off the main thread, or by the executor that was given. Bad input and a damaged bundle end a job with
- * {@link Listener#onError}; nothing is thrown but where the call itself is wrong. Holds the application's context alone.
+ * {@link Listener#onError}; nothing is thrown but where the call itself is wrong. Holds the application's context
+ * alone.
  */
 public final class Edgefake implements AutoCloseable {
     /** Folder of the assets that {@link #open(Context)} reads. */
@@ -137,7 +138,8 @@ public final class Edgefake implements AutoCloseable {
     }
 
     /**
-     * Tells of the model: name, bits, thresholds, card with its limits. Opens the bundle, so that the first job need not.
+     * Tells of the model: name, bits, thresholds, card with its limits. Opens the bundle, so that the first job need
+     * not.
      *
      * @throws CancelledException this is closed.
      */

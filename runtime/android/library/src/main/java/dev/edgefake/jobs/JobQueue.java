@@ -80,7 +80,8 @@ public final class JobQueue implements AutoCloseable {
     public JobQueue(Opener opener, ThreadFactory threads, Executor callbacks) {
         this.opener = opener;
         this.callbacks = callbacks;
-        this.worker = new ThreadPoolExecutor(1, 1, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads);
+        this.worker =
+                new ThreadPoolExecutor(1, 1, IDLE_SECONDS, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads);
         this.worker.allowCoreThreadTimeOut(true);
     }
 

@@ -21,7 +21,7 @@ class FailuresTest {
 
     @Test
     void missingPermissions() {
-        Exception denied = new SecurityException("Permission Denial: reading com.android.providers.media.MediaProvider");
+        Exception denied = new SecurityException("Permission Denial: reading com.android.providers.media");
         Exception file = new FileNotFoundException("/sdcard/a.mp4: open failed: EACCES (Permission denied)");
         for (Exception error : new Exception[] {denied, file, new IOException("cannot open", file)}) {
             EdgefakeException found = Failures.of(error);

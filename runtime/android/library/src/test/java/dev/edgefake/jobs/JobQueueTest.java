@@ -80,7 +80,8 @@ class JobQueueTest {
             int high = (image.shape()[1] - 12 + 1) / 2 + 1;
             int wide = (image.shape()[2] - 12 + 1) / 2 + 1;
             return new Tensor[] {
-                new Tensor(new float[4 * high * wide], 1, high, wide, 4), new Tensor(new float[high * wide], 1, high, wide, 1)
+                new Tensor(new float[4 * high * wide], 1, high, wide, 4),
+                new Tensor(new float[high * wide], 1, high, wide, 1)
             };
         }
 

@@ -27,7 +27,8 @@ class ModelInfoTest {
     @Test
     void theCardOfTheShippedModel() throws IOException {
         Path card = Paths.get(System.getProperty("edgefake.root"), "models", "bitvit-tiny-hybrid", "README.md");
-        ModelInfo model = read(name -> Files.newInputStream(name.equals("MODEL-CARD.md") ? card : bundle().resolve(name)));
+        ModelInfo model =
+                read(name -> Files.newInputStream(name.equals("MODEL-CARD.md") ? card : bundle().resolve(name)));
         assertEquals("bitvit-tiny-hybrid", model.metadata.name);
         assertEquals(30, model.video.every);
         String limits = model.section("Limits");

@@ -1,0 +1,50 @@
+package dev.edgefake.sample;
+
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import dev.edgefake.core.Bundle;
+import dev.edgefake.jobs.ModelInfo;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.Paths;
+import java.util.Locale;
+import org.junit.jupiter.api.Test;
+
+/** What the app says of the shipped model. */
+class TextsTest {
+    private static ModelInfo model(boolean withCard) {
+        String clips = System.getProperty("edgefake.clips");
+        assumeTrue(clips != null, "needs -Dedgefake.clips");
+        Path bundle = Paths.get(clips, "bundle");
+        Bundle.Files files = name -> {
+            if (name.equals("MODEL-CARD.md")) {
+                if (!withCard) {
+                    throw new IOException("no such file");
+                }
+                String root = System.getProperty("edgefake.root");
+                return Files.newInputStream(Paths.get(root, "models", "bitvit-tiny-hybrid", "README.md"));
+            }
+            return Files.newInputStream(bundle.resolve(name));
+        };
+        return ModelInfo.of(Bundle.read(files), files);
+    }
+
+    @Test
+    void limitsComeWithTheModel() {
+        ModelInfo model = model(true);
+        String text = Texts.of(model);
+        assertTrue(text.startsWith("bitvit-tiny-hybrid, 2 bits, edgefake "), text);
+        assertTrue(text.contains("\nLimits\n" + model.section("Limits")), text);
+        assertTrue(text.contains("A score is no proof"), text);
+        assertTrue(text.contains(String.format(Locale.ROOT, "Fake from %.2f", model.metadata.threshold)), text);
+        assertFalse(text.contains("|---"), text); // a card's tables stay in the card
+    }
+
+    @Test
+    void aBundleWithoutACardSaysSo() {
+        assertTrue(Texts.of(model(false)).contains("nothing is known of its limits"));
+    }
+}

@@ -14,6 +14,9 @@ CLOSE = 1.1
 SLOWER = 1.03
 """From how many times as long on narrow weights are called slower: less is within what two runs differ by."""
 
+WORTH = 0.9
+"""Below which part of the chosen file's size a slower one is named for those who count bytes."""
+
 MOST_ROUNDING = 0.1
 """How far rounding may have moved the logits, in parts of their rms, for a file to be recommended unseen."""
 
@@ -121,7 +124,7 @@ def _about_chosen(chosen: ModelProfile, candidates: Sequence[ModelProfile], cpu:
         words += "the fastest; none of the smaller ones is within a tenth of its time"
     else:
         words += f"the smallest of those within a tenth of the fastest one's time ({fastest.p50_ms:.2f} ms)"
-    if chosen is not smallest:
+    if smallest.size_mb < WORTH * chosen.size_mb:
         words += (
             f". Where bytes count more than time: {smallest.name}, {smallest.size_mb / chosen.size_mb:.0%} of the size "
             f"for {smallest.p50_ms / chosen.p50_ms:.2f} times the time"

@@ -51,6 +51,8 @@ def test_a_small_file_that_is_slow_is_a_trade_off() -> None:
     advice = advise([FLOAT, INT8, slow], CPU)
     assert advice.recommended is INT8
     assert "Where bytes count more than time: 2.onnx, 25% of the size for 1.80 times the time" in advice.lines[-1]
+    hardly_smaller = advise([FLOAT, INT8, replace(slow, size_mb=19.0)], CPU)
+    assert "bytes count" not in hardly_smaller.lines[-1]
 
 
 def test_narrow_weights_that_do_not_pay_are_said() -> None:

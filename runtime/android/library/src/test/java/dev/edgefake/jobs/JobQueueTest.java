@@ -49,6 +49,7 @@ class JobQueueTest {
     private final AtomicInteger openNetworks = new AtomicInteger();
     private final AtomicInteger openSources = new AtomicInteger();
     private final AtomicReference<Runnable> inNetwork = new AtomicReference<>(() -> {});
+    private final AtomicReference<Thread> worker = new AtomicReference<>();
     private final AtomicReference<Throwable> uncaught = new AtomicReference<>();
     private final AtomicReference<RuntimeException> failure = new AtomicReference<>();
     private JobQueue queue = queue(Runnable::run);
@@ -59,6 +60,7 @@ class JobQueueTest {
 
     private Thread thread(Runnable work) {
         Thread thread = new Thread(work, "worker");
+        worker.set(thread);
         thread.setUncaughtExceptionHandler((where, error) -> uncaught.set(error));
         return thread;
     }
@@ -311,6 +313,9 @@ class JobQueueTest {
                 },
                 heard);
         await(opened);
+        while (worker.get().getState() != Thread.State.WAITING) {
+            Thread.sleep(1);
+        }
         job.cancel();
         end(job, Job.State.CANCELLED);
         assertEquals(Collections.singletonList("cancelled"), heard.calls);

@@ -26,6 +26,10 @@ Linux, 30 s for an address."""
 LONGEST_PAUSE_S = 1.0
 """Most that is waited for a file's next frame, whatever its container says."""
 
+WAKE_S = 1.0
+"""How often who waits for a frame looks whether it is over: a `stop` from a signal handler is not heard by the thread
+that it interrupts just before that waits."""
+
 CLOSING_S = 1.0
 """For how long a reader that is told to stop is waited for."""
 
@@ -105,7 +109,8 @@ class Camera:
             InputError: the end is none that was asked for.
         """
         with self._change:
-            self._change.wait_for(lambda: self._stopped.is_set() or self._ended or self._is_due())
+            while not self._change.wait_for(self._has_news, WAKE_S):
+                pass
             frame = self._newest
             if self._stopped.is_set():
                 return None
@@ -116,6 +121,9 @@ class Camera:
             self.dropped += frame.index - self._due
             self._due = frame.index + every
             return frame
+
+    def _has_news(self) -> bool:
+        return self._stopped.is_set() or self._ended or self._is_due()
 
     def _is_due(self) -> bool:
         return self._newest is not None and self._newest.index >= self._due

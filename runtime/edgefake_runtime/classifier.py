@@ -91,6 +91,7 @@ class Classifier:
         path: of the file.
         metadata: what the file says about itself.
         sha256: of the file, hexadecimal.
+        engine: that runs it.
         widened: whether 2-bit weights run as 8-bit ones.
 
     Raises:
@@ -106,8 +107,8 @@ class Classifier:
     ) -> None:
         self.path = model_file(path)
         data = read_model_file(self.path)
-        self._engine, self.metadata = open_model(self.path, data, threads, widen)
-        self.widened = self._engine.widened
+        self.engine, self.metadata = open_model(self.path, data, threads, widen)
+        self.widened = self.engine.widened
         self.sha256 = hashlib.sha256(data).hexdigest()
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -134,7 +135,7 @@ class Classifier:
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         try:
-            logits = self._engine.run(batch)
+            logits = self.engine.run(batch)
         except Exception as error:  # The runtimes raise a dozen types without a common base.
             got = first_line(error)
             raise ModelFileError(f"{printable(self.path)}: expected a model that runs, got: {got}") from error

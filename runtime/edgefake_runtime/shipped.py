@@ -30,10 +30,17 @@ def models_folder() -> Path:
 
 def shipped_folder(name: Path | str) -> Path | None:
     """The folder of the shipped model of this name; None if there is none, or a file or folder of that name here."""
-    if Path(name).name != str(name) or Path(name).exists():
+    if Path(name).name != str(name) or _is_here(Path(name)):
         return None
     folder = models_folder() / name
     return folder if (folder / "config.json").is_file() else None
+
+
+def _is_here(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long; who opens it says so
+        return True
 
 
 def model_file(name: Path | str | None) -> Path:

@@ -42,7 +42,7 @@ class Subject:
         from .latency import example_input
 
         self._path, self._threads = Path(path), threads
-        if is_tflite(read_model_file(self._path)):
+        if _begins_as_tflite(self._path):
             _import_litert()
         before, begun = peak_memory(), time.perf_counter()
         self._engine, metadata = open_model(self._path, read_model_file(self._path), threads, widen)
@@ -103,7 +103,10 @@ class Subject:
         from . import Classifier, DetectOptions, Detector
 
         cv2.setNumThreads(self._threads)
-        classifier = Classifier(self._path, threads=self._threads, widen=self._engine.widened)
+        widened = self._engine.widened
+        del self._engine  # or the memory of the video would have the model twice
+        classifier = Classifier(self._path, threads=self._threads, widen=widened)
+        self._engine = classifier.engine
         return Detector(classifier, options=DetectOptions(every=every, threads=self._threads))
 
     def decode(self, path: str) -> int:
@@ -112,6 +115,17 @@ class Subject:
 
         with open_media(Path(path)) as media:
             return 1 if isinstance(media, Picture) else sum(1 for _ in media.frames(1, None))
+
+
+def _begins_as_tflite(path: Path) -> bool:
+    """By its first bytes: reading all of it would count as memory from before the model."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return is_tflite(file.read(8))
+    except (OSError, ValueError):  # who opens the model says so
+        return False
 
 
 def _import_litert() -> None:

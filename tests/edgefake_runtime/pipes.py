@@ -26,6 +26,10 @@ def numbered_jpegs(count: int) -> list[bytes]:
     return [jpeg(numbered(index, 64, 48)) for index in range(count)]
 
 
+LONGEST_S = 200.0
+"""For how long a reader is waited for: a program that opens a model first, on a machine that does much else."""
+
+
 class Feeder:
     """Writes pictures into a new named pipe as bare MJPEG, then holds it open until it is closed.
 
@@ -62,7 +66,7 @@ class Feeder:
 
     def wait(self) -> None:
         """Until everything is written."""
-        assert self._done.wait(60)
+        assert self._done.wait(LONGEST_S)
 
     def close_when_written(self) -> None:
         """End the pipe after the last picture."""
@@ -71,5 +75,5 @@ class Feeder:
     def close(self) -> None:
         """End the pipe, as a camera that goes."""
         self._go_away.set()
-        self._thread.join(60)
+        self._thread.join(LONGEST_S)
         assert not self._thread.is_alive()

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from itertools import islice, repeat
+from itertools import cycle, islice, repeat
 from pathlib import Path
 
 import cv2
@@ -50,12 +50,20 @@ def test_a_file_is_played_once_at_its_own_speed(tmp_path):
 
 
 def test_who_is_slow_gets_the_newest_frame_and_a_count_of_the_dropped(feed):
-    feeder = feed(numbered_jpegs(120))
+    taken, pictures = threading.Event(), numbered_jpegs(120)
+
+    def gated():
+        yield from pictures[:60]
+        taken.wait(60)
+        yield from pictures[60:]
+
+    feeder = feed(gated())
     with Camera(str(feeder.path)) as camera:
         frames = camera.frames()
         first = next(frames)
+        taken.set()
         feeder.wait()
-        newest = camera.newest(after=100, timeout_s=60)  # the slow one does something else meanwhile
+        newest = camera.newest(after=112, timeout_s=60)  # the slow one does something else meanwhile
         second = next(frames)
         assert second.index >= newest.index > first.index + 50
         assert number(second.image) == second.index
@@ -64,12 +72,12 @@ def test_who_is_slow_gets_the_newest_frame_and_a_count_of_the_dropped(feed):
 
 
 def test_skipped_frames_are_not_dropped_ones(feed):
-    feeder = feed(numbered_jpegs(120), pause_s=0.02)
+    feeder = feed(cycle(numbered_jpegs(256)), pause_s=0.02)
     with Camera(str(feeder.path)) as camera:
         count = 0
         for count, frame in enumerate(islice(camera.frames(7, 4), 10)):
             assert frame.index == 7 * count + camera.dropped
-            assert number(frame.image) == frame.index
+            assert number(frame.image) == frame.index % 256
         assert count == 3  # max_frames
 
 
@@ -90,7 +98,9 @@ def test_what_is_no_stream_is_an_error(feed):
 
 
 @pytest.mark.parametrize("silent", [True, False])
-def test_stop_ends_the_frames_without_an_error(feed, silent):
+def test_stop_ends_the_frames_without_an_error(feed, silent, monkeypatch):
+    if not silent:  # where closing has an end it is waited for, however busy the machine is
+        monkeypatch.setattr("edgefake_runtime.camera.CLOSING_S", 60.0)
     feeder = feed(numbered_jpegs(5) if silent else repeat(numbered_jpegs(1)[0]))
     camera = Camera(str(feeder.path))
     came = threading.Event()
@@ -101,28 +111,44 @@ def test_stop_ends_the_frames_without_an_error(feed, silent):
     else:
         assert came.wait(60)
     camera.stop()
-    reading.join(10)
+    reading.join(60)
     assert not reading.is_alive()
     assert came.is_set() is not silent
     assert camera.close() is not silent  # nothing breaks off a read from a silent pipe ...
     feeder.close()
-    camera._reader.join(30)
+    camera._reader.join(60)
     assert not camera._reader.is_alive()  # ... but its end
     assert list(camera.frames()) == []
 
 
+def test_a_stop_in_the_moment_before_a_wait_is_heard(feed, monkeypatch):
+    """As from a signal handler, which runs in the thread that is about to wait."""
+    camera = Camera(str(feed([]).path))
+    wait = camera._change.wait
+
+    def late(timeout=None):
+        camera.stop()  # nobody waits yet
+        return wait(timeout)
+
+    monkeypatch.setattr(camera._change, "wait", late)
+    reading = threading.Thread(target=lambda: list(camera.frames()), daemon=True)
+    reading.start()
+    reading.join(60)
+    assert not reading.is_alive()
+
+
 def test_frames_between_are_decoded_for_who_looks(tmp_path):
-    path = str(write_video(tmp_path / "v.mp4", 45))
+    path = str(write_video(tmp_path / "v.mp4", 90))
     with Camera(path, show=True) as camera:
-        frames = camera.frames(40)
+        frames = camera.frames(85)
         next(frames)
         between = camera.newest(after=5, timeout_s=60)
-        assert 5 < between.index < 40
+        assert 5 < between.index < 85
         assert number(between.image) == between.index
-        assert next(frames).index >= 40
+        assert next(frames).index >= 85
         while camera.newest(after=between.index, timeout_s=60):
             between = camera.newest(after=between.index)
-        assert between.index == 44
+        assert between.index == 89
 
 
 class Stream(BaseHTTPRequestHandler):
@@ -218,13 +244,16 @@ def open_things():
     return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
 
-def test_nothing_stays_open(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks at /proc")
+def test_nothing_stays_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("edgefake_runtime.camera.CLOSING_S", 60.0)
     path = str(write_video(tmp_path / "v.mp4", 5))
     before = open_things()
     for _ in range(3):
         with Camera(path) as camera:
             next(camera.frames())
-    assert open_things() == before
+    after = open_things()  # a thread of an earlier test may have ended meanwhile
+    assert all(now <= then for now, then in zip(after, before, strict=True))
 
 
 def test_names_stand_for_devices_pipes_addresses_and_files(tmp_path, monkeypatch):

@@ -23,6 +23,12 @@ def test_without_a_name_it_is_the_default_and_a_path_stays_one():
     assert shipped_folder("mtcnn") is None
     assert shipped_folder(".") is None
     assert shipped_folder("") is None
+    assert shipped_folder("x\0y") is None
+
+
+def test_a_name_that_is_too_long_is_a_model_that_cannot_be_read():
+    with pytest.raises(ModelFileError, match="expected a model file, got File name too long"):
+        Classifier("x" * 5000)
 
 
 def test_a_file_of_that_name_here_comes_first(tmp_path, monkeypatch):

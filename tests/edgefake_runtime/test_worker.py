@@ -5,14 +5,19 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
+import cv2
 import pytest
 
 from edgefake_runtime import worker
 from edgefake_runtime.errors import InputError, ModelFileError, UsageError
 from edgefake_runtime.shipped import default_model
 from edgefake_runtime.worker import Worker
+from edgefake_runtime.worker_main import Subject
+
+SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
 
 def alive(number: int) -> bool:
@@ -38,6 +43,20 @@ def test_it_opens_runs_and_answers_like_this_process() -> None:
     assert answer == pytest.approx(engine.run(example_input(engine))[0].tolist(), abs=1e-6)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="elsewhere a child may have its parent's peak")
+def test_the_file_is_no_memory_from_before_the_model(tmp_path: Path) -> None:
+    """A large file, by 50 MB of documentation at its end (ModelProto.doc_string)."""
+    size = 50_000_000
+    length = bytes(size >> shift & 0x7F | 0x80 * (shift < 21) for shift in (0, 7, 14, 21))
+    (tmp_path / "large.onnx").write_bytes(default_model().read_bytes() + b"\x32" + length + b"x" * size)
+    before = []
+    for path in (default_model(), tmp_path / "large.onnx"):
+        with Worker() as process:
+            before.append(process.ask("open", path=path, threads=1, widen=None)["memory_before"])
+            assert path == default_model() or process.ask("memory") > before[-1] + size
+    assert before[1] < before[0] + 0.4 * size
+
+
 def test_errors_come_back_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
     with Worker() as process:
@@ -48,6 +67,18 @@ def test_errors_come_back_as_they_were(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="widen: expected a TFLite file"):
             process.ask("open", path=default_model(), threads=1, widen=True)
         assert process.ask("memory") > 0  # it goes on
+
+
+def test_a_video_is_judged_with_one_copy_of_the_model() -> None:
+    subject, threads = Subject(), cv2.getNumThreads()
+    try:
+        subject.open(str(default_model()), 1, None)
+        first, answer = weakref.ref(subject._engine), subject.answer()
+        assert subject.video(str(SAMPLES / "real.mp4"), 50)["faces"] == 2
+        assert first() is None
+        assert subject.answer() == answer
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_a_name_that_is_no_text_goes_through(tmp_path: Path) -> None:

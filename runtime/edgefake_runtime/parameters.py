@@ -7,7 +7,7 @@ Biases, norms, scales and position tables are none, nor are the columns of zeros
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +17,7 @@ from .errors import ModelFileError
 from .flatbuffer import DamagedError, Table
 from .model_file import is_tflite
 from .protobuf import BYTES, VARINT, read_fields, read_varint
-from .tflite_graph import BUFFERS, DATA, FULLY_CONNECTED, Graph, Tensor, read_graphs
+from .tflite_graph import BUFFERS, DATA, FULLY_CONNECTED, RESHAPE, Graph, Operator, Tensor, read_graphs
 
 __all__ = ["count_parameters"]
 
@@ -41,6 +41,9 @@ ONNX_LAYERS = frozenset(
 
 TFLITE_LAYERS = frozenset((3, 4, FULLY_CONNECTED, 67, 126))
 """The same of TFLite: CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, BATCH_MATMUL."""
+
+CONCATENATION = 2
+"""TFLite's operator that joins columns to what a layer is given."""
 
 PACKED = re.compile(r"\.levels([24])$")
 """Names of weights that edgefake packs; for older versions of ONNX Runtime into bytes, several to each."""
@@ -169,26 +172,45 @@ def _count_tflite(data: bytes) -> int:
 
 def _count_graph(graph: Graph, buffers: list[Table]) -> int:
     origin = {n: {n} for n, tensor in enumerate(graph.tensors) if buffers[tensor.buffer].place(DATA) is not None}
-    weights: dict[int, bool] = {}  # whether it belongs to a linear layer
+    makers = {n: operator for operator in graph.operators for n in operator.outputs}
+    weights: dict[int, int | None] = {}  # what a linear layer is given beside it; None for other layers
     for operator in graph.operators:
         if operator.kind in TFLITE_LAYERS:
             found = set().union(*(origin.get(n, ()) for n in operator.inputs))
-            weights |= dict.fromkeys(found, operator.kind == FULLY_CONNECTED)
+            weights |= dict.fromkeys(found, operator.inputs[0] if operator.kind == FULLY_CONNECTED else None)
         elif all(n in origin for n in operator.inputs):
             origin |= dict.fromkeys(operator.outputs, set().union(*(origin[n] for n in operator.inputs)))
     counted: set[int] = set()
     total = 0
-    for n, linear in weights.items():
+    for n, given in weights.items():
         tensor = graph.tensors[n]
         if _is_matrix(tensor.shape) and tensor.buffer not in counted:
             counted.add(tensor.buffer)
-            total += tensor.elements - (_joined(tensor, buffers[tensor.buffer]) if linear else 0)
+            total += tensor.elements
+            if given is not None and len(tensor.shape) == 2:
+                own = _own_columns(graph, makers, given, tensor.shape[1])
+                total -= _joined(tensor, buffers[tensor.buffer], own)
     return total
 
 
-def _joined(tensor: Tensor, buffer: Table) -> int:
-    """Elements in the columns of zeros at the end of a linear layer's weight (rows, columns)."""
-    if len(tensor.shape) != 2 or tensor.shape[1] % 4 or tensor.shape[1] <= MOST_COLUMNS:
+def _own_columns(graph: Graph, makers: Mapping[int, Operator], given: int, columns: int) -> int:
+    """How many columns a linear layer was given before others were joined to them; all, where none were."""
+    own = columns
+    while (maker := makers.get(given)) is not None and maker.kind in (CONCATENATION, RESHAPE):
+        given = maker.inputs[0]
+        before = graph.tensors[given].shape[-1:]
+        if not before or not columns - MOST_COLUMNS <= before[0] <= own:
+            break
+        own = before[0]
+    return own
+
+
+def _joined(tensor: Tensor, buffer: Table, own: int) -> int:
+    """Elements in the columns of zeros that were joined to a linear layer's weight (rows, columns).
+
+    A trained weight may have columns of zeros of its own, for what the layer was given before.
+    """
+    if tensor.shape[1] % 4 or tensor.shape[1] <= MOST_COLUMNS:
         return 0
     rows, columns = tensor.shape
     values = _values(buffer, tensor.type, tensor.elements)
@@ -196,7 +218,7 @@ def _joined(tensor: Tensor, buffer: Table) -> int:
         return 0
     used = np.flatnonzero(values.reshape(rows, columns)[:, -MOST_COLUMNS:].any(axis=0))
     empty = MOST_COLUMNS - 1 - int(used[-1]) if used.size else MOST_COLUMNS
-    return rows * empty if empty > 1 else 0
+    return rows * min(empty, columns - own)
 
 
 def _values(buffer: Table, kind: int, count: int) -> NDArray[np.generic] | None:

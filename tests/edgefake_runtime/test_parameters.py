@@ -15,7 +15,7 @@ from edgefake_export import to_onnx, to_tflite
 from edgefake_export.table import untrained
 from edgefake_runtime.errors import ModelFileError
 from edgefake_runtime.parameters import count_parameters
-from edgefake_runtime.shipped import DEFAULT_MODEL, default_model, models_folder
+from edgefake_runtime.shipped import default_model, models_folder
 
 
 def weights_of(network: nn.Module) -> int:
@@ -23,10 +23,12 @@ def weights_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters() if parameter.ndim > 1)
 
 
-@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
-def test_the_shipped_files_have_the_weights_of_their_checkpoint(suffix: str) -> None:
-    expected = weights_of(load_checkpoint(models_folder() / DEFAULT_MODEL).network)
-    assert count_parameters(default_model().with_suffix(suffix).read_bytes()) == expected
+@pytest.mark.parametrize("name", sorted(path.parent.name for path in models_folder().glob("*/config.json")))
+def test_the_shipped_files_have_the_weights_of_their_checkpoint(name: str) -> None:
+    expected = weights_of(load_checkpoint(models_folder() / name).network)
+    for suffix in (".onnx", ".tflite"):
+        data = (models_folder() / name / f"{name}-2bit{suffix}").read_bytes()
+        assert count_parameters(data) == expected, suffix
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,16 @@ def test_the_columns_that_tflite_needs_do_not_count(model: str, bits: int, more:
     network = untrained(model).network
     example = torch.zeros(2, 3, network.config.image_size, network.config.image_size)
     assert count_parameters(to_tflite(network, example=example, bits=bits, **more)) == weights_of(network)
+
+
+def test_columns_of_zeros_that_a_network_has_itself_count() -> None:
+    network = untrained("bitvit-nano").network
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Linear):
+                module.weight[:, -3:] = 0
+    example = torch.zeros(2, 3, network.config.image_size, network.config.image_size)
+    assert count_parameters(to_tflite(network, example=example, bits=2)) == weights_of(network)
 
 
 def test_a_graph_of_quantize_and_dequantize_has_as_many() -> None:

@@ -69,7 +69,7 @@ def post(address, data):
 
 
 def wait_for(port, running):
-    for _ in range(600):
+    for _ in range(2000):
         with socket.socket() as one:
             if one.connect_ex(("127.0.0.1", port)) == 0:
                 return

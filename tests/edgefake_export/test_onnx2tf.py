@@ -152,13 +152,13 @@ def running(pid: int) -> bool:
 
 
 def ended(pid: int) -> bool:
-    return any(not running(pid) or time.sleep(0.05) for _ in range(100))
+    return any(not running(pid) or time.sleep(0.05) for _ in range(1200))
 
 
 def test_a_conversion_that_takes_too_long_is_ended(program, scratch, tmp_path):
     note = tmp_path / "pid"
-    with pytest.raises(UsageError, match="within 3 s, got no file"):
-        convert_onnx2tf(graph(), python=program(sleeper(note)), timeout_s=3)
+    with pytest.raises(UsageError, match="within 10 s, got no file"):
+        convert_onnx2tf(graph(), python=program(sleeper(note)), timeout_s=10)
     assert ended(int(note.read_text()))
     assert not list(scratch.iterdir())
 

@@ -15,7 +15,7 @@ def test_a_race_tells_a_large_file_from_small_ones() -> None:
     """More files than are open at once, the large one in the second group."""
     large, small = Contestant(default_model()), Contestant(SMALL)
     done: list[int] = []
-    found = race(small, [*[small] * 9, large, small], rounds=7, on_done=done.append)
+    found = race(small, [*[small] * 9, large, small], rounds=15, on_done=done.append)
     assert sum(done) == len(found.ratios) == 11
     assert found.ratios[9] > 4
     assert sorted(found.ratios)[-2] < 3

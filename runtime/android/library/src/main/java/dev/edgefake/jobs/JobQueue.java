@@ -16,6 +16,7 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 
 /**
@@ -195,10 +196,17 @@ public final class JobQueue implements AutoCloseable {
 
     /** Calls a listener where it wants to be called; false where nobody is there to hear it. */
     private boolean tell(Runnable call) {
+        AtomicBoolean begun = new AtomicBoolean();
         try {
-            callbacks.execute(call);
+            callbacks.execute(() -> {
+                begun.set(true);
+                call.run();
+            });
             return true;
         } catch (RejectedExecutionException error) {
+            if (begun.get()) { // by the listener's own executor
+                throw new ListenerFailure(error);
+            }
             return false;
         } catch (RuntimeException | Error error) { // in the worker's own thread
             throw new ListenerFailure(error);

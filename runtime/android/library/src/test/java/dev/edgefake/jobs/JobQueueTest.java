@@ -147,7 +147,7 @@ class JobQueueTest {
         };
     }
 
-    private static final class Heard implements Listener {
+    private static class Heard implements Listener {
         final List<String> calls = Collections.synchronizedList(new ArrayList<>());
         final List<Thread> threads = Collections.synchronizedList(new ArrayList<>());
         volatile EdgefakeException error;
@@ -506,6 +506,22 @@ class JobQueueTest {
         assertEquals("the app's own mistake", uncaught.get().getCause().getMessage());
         assertEquals(0, openSources.get());
         end(queue.submit(frames(1, i -> {}), new Heard()), Job.State.DONE); // in another thread
+    }
+
+    @Test
+    void aListenerWhoseOwnExecutorWasShutDownFails() throws InterruptedException {
+        Heard heard = new Heard() {
+            @Override
+            public void onResult(Result found) {
+                throw new RejectedExecutionException("the app's own executor");
+            }
+        };
+        end(queue.submit(frames(1, i -> {}), heard), Job.State.DONE);
+        for (int i = 0; i < 1000 && uncaught.get() == null; i++) {
+            Thread.sleep(10);
+        }
+        assertEquals("the app's own executor", uncaught.get().getCause().getMessage());
+        assertEquals(1, heard.calls.size(), "told of a frame, then nothing else: " + heard.calls);
     }
 
     @Test

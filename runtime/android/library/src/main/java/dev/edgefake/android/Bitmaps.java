@@ -31,7 +31,12 @@ public final class Bitmaps {
                         + "; decode it with that configuration");
             }
             int stride = plain.getRowBytes();
-            ByteBuffer bytes = ByteBuffer.allocate(stride * plain.getHeight());
+            long size = (long) stride * plain.getHeight();
+            if ((long) plain.getWidth() * plain.getHeight() > Frame.MAX_PIXELS || size > Integer.MAX_VALUE) {
+                throw new InputException("expected a bitmap of at most " + Frame.MAX_PIXELS / 1_000_000
+                        + " million pixels, got " + plain.getWidth() + " x " + plain.getHeight() + "; scale it down");
+            }
+            ByteBuffer bytes = ByteBuffer.allocate((int) size);
             plain.copyPixelsToBuffer(bytes);
             ((Buffer) bytes).rewind(); // through Buffer, whose method every version of the class library has
             return Frame.packed(bytes, plain.getWidth(), plain.getHeight(), 4, stride);

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edgefake import __version__
+
 ROOT = Path(__file__).resolve().parents[1]
 ANDROID = ROOT / "runtime" / "android"
 JARS = Path(os.environ.get("JUNIT_JARS", "/usr/share/java"))
@@ -90,9 +92,8 @@ def test_versions_are_pinned_and_agree():
     wrapper = (ANDROID / "gradle" / "wrapper" / "gradle-wrapper.properties").read_text()
     assert re.search(r"^distributionUrl=.*/gradle-8\.13-bin\.zip$", wrapper, re.M)
     assert re.search(r"^distributionSha256Sum=[0-9a-f]{64}$", wrapper, re.M)
-    version = re.search(r'^__version__ = "([^"]+)"', (ROOT / "edgefake" / "__init__.py").read_text(), re.M)
-    if version:
-        assert f"version = '{version[1]}'" in root
+    assert f"version = '{__version__}'" in root
+    assert f"versionName = '{__version__}'" in build["sample"]
     litert = re.search(r"com\.google\.ai\.edge\.litert:litert:([\d.]+)'", build["library"])
     assert litert is not None
     assert f"`com.google.ai.edge.litert:litert:{litert[1]}`" in (ROOT / "docs" / "android.md").read_text()

@@ -80,7 +80,7 @@ public class BadInputDeviceTest {
         }
     }
 
-    /** Another app's private folder, and media that nobody granted. */
+    /** Of a provider that asks for a permission which this app has not. */
     @Test
     public void missingPermission() throws Exception {
         try (Edgefake edgefake = DeviceData.open()) {

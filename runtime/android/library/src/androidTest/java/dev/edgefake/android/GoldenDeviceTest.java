@@ -123,7 +123,7 @@ public class GoldenDeviceTest {
         throw new AssertionError("expected " + name + " among the clips");
     }
 
-    /** Through a bitmap, a job and a callback; and the same picture on its side. */
+    /** Through a bitmap, a job and a callback. */
     @Test
     public void aBitmap() throws Exception {
         Bitmap bitmap = BitmapFactory.decodeStream(DeviceData.assets().open("clips/astronaut.png"));

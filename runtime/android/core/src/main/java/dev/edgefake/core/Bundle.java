@@ -15,7 +15,7 @@ import java.util.Map;
 
 /**
  * What {@code edgefake export --bundle android} writes: a folder with the networks, and edgefake.json that says what they
- * are. Every file is checked against its size and SHA-256 there before it is used. Immutable.
+ * are. Every network is checked against its size and SHA-256 there before it is used. Immutable.
  */
 public final class Bundle {
     /** Name of the description. */

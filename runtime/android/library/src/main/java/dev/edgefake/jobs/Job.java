@@ -95,9 +95,11 @@ public final class Job implements Stop {
         source = null;
     }
 
-    /** Takes the wanted end, or CANCELLED where that was asked for before; whether it is the wanted one. */
+    /** Takes the wanted end, or CANCELLED where that was asked for before, unless it has one; whether it is the wanted one. */
     synchronized boolean end(State wanted) {
-        state = cancelled ? State.CANCELLED : wanted;
+        if (!ended()) {
+            state = cancelled ? State.CANCELLED : wanted;
+        }
         return state == wanted;
     }
 

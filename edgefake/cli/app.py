@@ -1,5 +1,6 @@
 """The application: its commands, and errors as one line with an exit code."""
 
+import atexit
 import errno
 import os
 import signal
@@ -148,15 +149,16 @@ def main() -> None:
 def _end_interrupted() -> None:
     """Let the exit code stand: Python's own end after an interruption, caught or not, may give another one.
 
-    Packages that convert networks crash there when their import was broken off, so that such a command ends at once;
-    its files are gone and its message is printed by then. In others CPython only notes a KeyboardInterrupt that has
-    left the code of an `exec`, such as one that makes a dataclass, and lets `python -m` die of SIGINT for it; the next
-    `exec` clears the note.
+    CPython notes a KeyboardInterrupt that has left the code of an `exec`, such as one that makes a dataclass, and lets
+    `python -m` die of SIGINT for it; threads of native code that are still at work may abort the process while modules
+    are taken apart. So what is to be done at an end is done (worker processes, temporary folders, logs), and no more.
+    Packages that convert networks crash even in that when their import was broken off; there nothing is left to do.
     """
-    if not was_unwound():
-        exec("")
-        return
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # closed, or its reader gone
-            stream.flush()
-    os._exit(INTERRUPTED)
+    try:
+        if not was_unwound():
+            atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):  # closed, or its reader gone
+                stream.flush()
+    finally:
+        os._exit(INTERRUPTED)

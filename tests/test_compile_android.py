@@ -1,50 +1,25 @@
 """runtime/android's library and sample: scripts/compile_android compiles them, and runs what needs no Android."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
-from pathlib import Path
 
 import pytest
 
 from edgefake import __version__
 
-ROOT = Path(__file__).resolve().parents[1]
+from .java import ROOT, java_tests, missing
+
 ANDROID = ROOT / "runtime" / "android"
-JARS = Path(os.environ.get("JUNIT_JARS", "/usr/share/java"))
-
-
-def missing():
-    """What this machine lacks for it."""
-    programs = [name for name in ("bash", "javac", "java") if shutil.which(name) is None]
-    jars = [name for name in ("junit-jupiter-api.jar", "junit4.jar") if not (JARS / name).exists()]
-    return [*programs, *jars]
 
 
 @pytest.mark.timeout(600)
 def test_it_compiles_and_gives_what_python_gives(tmp_path):
     """Against the signatures of Android and LiteRT; and jobs, frames and real inference on the JVM."""
-    lacking = missing()
-    if lacking:
-        pytest.skip(f"no {', '.join(lacking)}: apt install openjdk-17-jdk-headless junit5")
-    done = subprocess.run(
-        [ROOT / "scripts" / "compile_android", tmp_path],
-        cwd=ROOT,
-        env={**os.environ, "PYTHON": sys.executable, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=550,
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-4000:]
-    assert "compiled: library, sample, and the tests for a device" in done.stdout
-    counts = {name: int(n) for n, name in re.findall(r"\[ +(\d+) tests (\w+)", done.stdout)}
-    assert counts["found"] == counts["successful"] > 50
-    assert counts["skipped"] == counts["aborted"] == counts["failed"] == 0
-    assert re.search(r"^astronaut\.png through the library: P\(fake\) 0\.\d+, in Python 0\.\d+;", done.stdout, re.M)
+    lacking = missing(("bash", "javac", "java"), ("junit-jupiter-api.jar", "junit4.jar"))
+    said, count = java_tests("compile_android", tmp_path, lacking, timeout_s=550)
+    assert count > 50
+    assert "compiled: library, sample, and the tests for a device" in said
+    assert re.search(r"^astronaut\.png through the library: P\(fake\) 0\.\d+, in Python 0\.\d+;", said, re.M)
 
 
 def imports(folder):

@@ -116,3 +116,6 @@ def test_a_file_of_another_model_is_not_fitted(manifest, tmp_path):
     """That it is the file's answers that are fitted, tests/test_ship_model.py shows."""
     with pytest.raises(UsageError, match=r"expected a file exported from .*, got bitvit-tiny-hybrid; export"):
         fit_checkpoint(detector(tmp_path / "c", "bitvit-nano"), manifest, through=default_model())
+    command = ["calibrate", str(tmp_path / "c"), "--data", str(manifest), "--through", str(default_model())]
+    refused = CliRunner().invoke(app, command)
+    assert (refused.exit_code, "export it again" in refused.stderr) == (2, True)

@@ -442,6 +442,7 @@ def write_bundle(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     sources = {f"{name}.tflite": models_folder() / "mtcnn" / f"{name}.tflite" for name in ("pnet", "rnet", "onet")}
     sources["classifier.tflite"] = default_model().with_suffix(".tflite")
+    sources["MODEL-CARD.md"] = default_model().parent / "README.md"
     listed = []
     for name, source in sources.items():
         data = source.read_bytes()

@@ -15,7 +15,7 @@ import java.util.Map;
 
 /**
  * What {@code edgefake export --bundle android} writes: a folder with the networks, and edgefake.json that says what they
- * are. Every network is checked against its size and SHA-256 there before it is used. Immutable.
+ * are. Every file is checked against its size and SHA-256 there before it is used. Immutable.
  */
 public final class Bundle {
     /** Name of the description. */
@@ -26,6 +26,8 @@ public final class Bundle {
 
     /** Largest file that is read, bytes; no file of a bundle comes near it. */
     private static final int MAX_BYTES = 1 << 28;
+
+    private static final String NO_TEXT = "expected UTF-8, got bytes that are none; export it again";
 
     /** What the classifier's file says of itself. */
     public final Metadata metadata;
@@ -38,6 +40,7 @@ public final class Bundle {
 
     final Layout classifierLayout;
     private final Map<Interpreter.Network, byte[]> models;
+    private final Map<String, Fields> listed;
 
     /** Where a bundle's files are: the assets of an app, a folder. */
     public interface Files {
@@ -55,12 +58,14 @@ public final class Bundle {
             FaceSettings faces,
             VideoSettings video,
             Layout classifierLayout,
-            Map<Interpreter.Network, byte[]> models) {
+            Map<Interpreter.Network, byte[]> models,
+            Map<String, Fields> listed) {
         this.metadata = metadata;
         this.faces = faces;
         this.video = video;
         this.classifierLayout = classifierLayout;
         this.models = models;
+        this.listed = listed;
     }
 
     /**
@@ -78,6 +83,8 @@ public final class Bundle {
                 throw new ModelFileException("schema: expected " + SCHEMA + ", got " + schema
                         + "; update the library, or export the bundle with its version of edgefake");
             }
+        } catch (CharacterCodingException error) {
+            throw new ModelFileException(DESCRIPTION + ": " + NO_TEXT, error);
         } catch (ModelFileException error) {
             throw new ModelFileException(DESCRIPTION + ": " + error.getMessage(), error);
         }
@@ -111,7 +118,7 @@ public final class Bundle {
             throw new ModelFileException(root.object("classifier").string("file") + ": expected the model that "
                     + DESCRIPTION + " describes, got another one; export the bundle again");
         }
-        return new Bundle(metadata, faces, video, layout, models);
+        return new Bundle(metadata, faces, video, layout, models, listed);
     }
 
     private static Map<String, Fields> listed(Fields root) {
@@ -161,16 +168,12 @@ public final class Bundle {
         }
     }
 
-    private static String text(byte[] bytes) {
-        try {
-            return StandardCharsets.UTF_8
-                    .newDecoder()
-                    .onMalformedInput(CodingErrorAction.REPORT)
-                    .decode(ByteBuffer.wrap(bytes))
-                    .toString();
-        } catch (CharacterCodingException error) {
-            throw new ModelFileException("expected UTF-8, got bytes that are none; export it again", error);
-        }
+    private static String text(byte[] bytes) throws CharacterCodingException {
+        return StandardCharsets.UTF_8
+                .newDecoder()
+                .onMalformedInput(CodingErrorAction.REPORT)
+                .decode(ByteBuffer.wrap(bytes))
+                .toString();
     }
 
     private static String sha256(byte[] bytes) {
@@ -188,5 +191,24 @@ public final class Bundle {
     /** The bytes of a network's file; a copy. */
     public byte[] model(Interpreter.Network network) {
         return models.get(network).clone();
+    }
+
+    /** Whether the description lists a file of this name, such as "MODEL-CARD.md", which not every bundle has. */
+    public boolean lists(String name) {
+        return listed.containsKey(name);
+    }
+
+    /**
+     * The text of a file that the description lists; read and checked anew.
+     *
+     * @param files where the bundle was read from.
+     * @throws ModelFileException it is not listed, missing, damaged, or no UTF-8.
+     */
+    public String text(Files files, String name) {
+        try {
+            return text(checked(files, name, listed));
+        } catch (CharacterCodingException error) {
+            throw new ModelFileException(name + ": " + NO_TEXT, error);
+        }
     }
 }

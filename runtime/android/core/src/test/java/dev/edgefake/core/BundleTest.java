@@ -3,12 +3,14 @@ package dev.edgefake.core;
 import static dev.edgefake.core.TestData.object;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayInputStream;
 import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -23,6 +25,7 @@ import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 /** A bundle as docs/android-bundle.md says it is, and all that can be wrong with one. */
 class BundleTest {
@@ -104,16 +107,22 @@ class BundleTest {
     }
 
     private Bundle readFiles() {
-        return Bundle.read(name -> {
-            if (!files.containsKey(name)) {
-                throw new FileNotFoundException(name);
-            }
-            return new ByteArrayInputStream(files.get(name));
-        });
+        return Bundle.read(this::stream);
+    }
+
+    private InputStream stream(String name) throws IOException {
+        if (!files.containsKey(name)) {
+            throw new FileNotFoundException(name);
+        }
+        return new ByteArrayInputStream(files.get(name));
     }
 
     private void assertRefused(String... parts) {
-        String message = assertThrows(ModelFileException.class, this::read).getMessage();
+        assertRefused(this::read, parts);
+    }
+
+    private static void assertRefused(Executable call, String... parts) {
+        String message = assertThrows(ModelFileException.class, call).getMessage();
         for (String part : parts) {
             assertTrue(message.contains(part), message);
         }
@@ -167,6 +176,35 @@ class BundleTest {
             put(name, whole);
         }
         read();
+    }
+
+    @Test
+    void textsAreCheckedWhenTheyAreRead() {
+        String card = "# A model\n\n## Limits\n\nIt \u2260 proof.\n";
+        put("MODEL-CARD.md", card.getBytes(StandardCharsets.UTF_8));
+        list();
+        Bundle bundle = read();
+        assertTrue(bundle.lists("MODEL-CARD.md"));
+        assertEquals(card, bundle.text(this::stream, "MODEL-CARD.md"));
+        put("MODEL-CARD.md", card.replace("proof", "doubt").getBytes(StandardCharsets.UTF_8));
+        assertRefused(() -> bundle.text(this::stream, "MODEL-CARD.md"), "MODEL-CARD.md", "SHA-256", "copy the whole");
+        put("MODEL-CARD.md", new byte[0]);
+        assertRefused(() -> bundle.text(this::stream, "MODEL-CARD.md"), "MODEL-CARD.md", "got 0 with");
+        files.remove("MODEL-CARD.md");
+        assertRefused(() -> bundle.text(this::stream, "MODEL-CARD.md"), "MODEL-CARD.md", "copy the whole bundle again");
+        put("MODEL-CARD.md", new byte[] {'#', (byte) 0xff});
+        list();
+        Bundle another = read();
+        assertRefused(() -> another.text(this::stream, "MODEL-CARD.md"), "MODEL-CARD.md: expected UTF-8");
+    }
+
+    @Test
+    void textsThatAreNotListed() {
+        put("NOTICE", "of somebody else".getBytes(StandardCharsets.UTF_8));
+        Bundle bundle = read();
+        assertFalse(bundle.lists("NOTICE"));
+        assertRefused(() -> bundle.text(this::stream, "NOTICE"), "edgefake.json: expected NOTICE among its files");
+        assertRefused(() -> bundle.text(this::stream, "../NOTICE"), "beside it");
     }
 
     @Test

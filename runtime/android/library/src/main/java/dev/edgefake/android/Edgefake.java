@@ -79,8 +79,8 @@ public final class Edgefake implements AutoCloseable {
         }
         JobQueue.Opener opener = () -> {
             Bundle bundle = Bundle.read(files);
-            return new JobQueue.Opened(
-                    Detector.open(bundle, LiteRtInterpreter.factory(threads)), ModelInfo.of(bundle, files));
+            ModelInfo model = ModelInfo.of(bundle, files); // where it fails, no network is open yet
+            return new JobQueue.Opened(Detector.open(bundle, LiteRtInterpreter.factory(threads)), model);
         };
         return new Edgefake(context.getApplicationContext(), new JobQueue(opener, Edgefake::thread, callbacks));
     }

@@ -31,6 +31,7 @@ import dev.edgefake.jobs.Progress;
 /** Pick or record a video; see its faces with their scores, the verdict, and the model's limits. */
 public final class MainActivity extends Activity {
     private static final int PICKED = 1;
+    private static final int RECORDED = 2;
     private static final int LONGEST_S = 30;
     private static final int STEPS = 1000;
 
@@ -72,8 +73,14 @@ public final class MainActivity extends Activity {
     @Override
     protected void onActivityResult(int request, int result, Intent data) {
         super.onActivityResult(request, result, data);
-        if (result == RESULT_OK && data != null && data.getData() != null) {
-            judge(data.getData());
+        if (result != RESULT_OK) {
+            return; // the user thought better of it
+        }
+        Uri uri = data == null ? null : data.getData();
+        if (uri == null) {
+            verdict.setText(Texts.noVideo(request == RECORDED));
+        } else {
+            judge(uri);
         }
     }
 
@@ -120,16 +127,16 @@ public final class MainActivity extends Activity {
     }
 
     private void pick() {
-        ask(new Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("video/*"));
+        ask(new Intent(Intent.ACTION_OPEN_DOCUMENT).addCategory(Intent.CATEGORY_OPENABLE).setType("video/*"), PICKED);
     }
 
     private void record() {
-        ask(new Intent(MediaStore.ACTION_VIDEO_CAPTURE).putExtra(MediaStore.EXTRA_DURATION_LIMIT, LONGEST_S));
+        ask(new Intent(MediaStore.ACTION_VIDEO_CAPTURE).putExtra(MediaStore.EXTRA_DURATION_LIMIT, LONGEST_S), RECORDED);
     }
 
-    private void ask(Intent intent) {
+    private void ask(Intent intent, int request) {
         try {
-            startActivityForResult(intent, PICKED);
+            startActivityForResult(intent, request);
         } catch (ActivityNotFoundException error) {
             verdict.setText("expected an app that picks or records videos, got none on this device");
         }

@@ -31,6 +31,12 @@ final class Texts {
         return text.append("A score is no proof.").toString();
     }
 
+    /** Where an app was asked for a video, and hands none back though it says that all is well. */
+    static String noVideo(boolean recorded) {
+        return "expected a video from the app that " + (recorded ? "records, got none; record one and pick it"
+                : "picks videos, got none; pick it with another app");
+    }
+
     /** What the bundle says of its model, its limits first. */
     static String of(ModelInfo model) {
         Metadata metadata = model.metadata;

@@ -46,4 +46,12 @@ class TextsTest {
     void aBundleWithoutACardSaysSo() {
         assertTrue(Texts.of(model(false)).contains("nothing is known of its limits"));
     }
+
+    @Test
+    void anAppThatHandsNothingBackIsNamedWithACure() {
+        for (boolean recorded : new boolean[] {true, false}) {
+            String text = Texts.noVideo(recorded);
+            assertTrue(text.matches("expected [^;]*" + (recorded ? "records" : "picks") + ".*, got none; .*pick it.*"), text);
+        }
+    }
 }

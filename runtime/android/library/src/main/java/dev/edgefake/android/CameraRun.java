@@ -46,7 +46,7 @@ public final class CameraRun {
     /**
      * Offers a frame from anywhere else.
      *
-     * @param timestampNs when it was taken, nanoseconds from any start.
+     * @param timestampNs when it was taken, nanoseconds from any start; a clock that goes back is borne: {@link LiveFrames}.
      * @param copy makes it, upright and with bytes of its own; called before this returns, and only where it is wanted.
      * @return whether it is judged.
      */

@@ -6,13 +6,15 @@ import java.util.function.Supplier;
 
 /**
  * Frames that come by themselves, from a camera: one is kept until it is judged, and those that come meanwhile, or too
- * soon after the last, are left out. Thread-safe.
+ * soon after the last, are left out. Their time never goes back, though their clock may: it stands still for the frame at
+ * which it does. Thread-safe.
  */
 public final class LiveFrames implements FrameSource {
     private final long intervalNs;
     private TimedFrame kept;
     private boolean taken;
-    private long firstNs;
+    private long clockNs;
+    private long elapsedNs;
     private long lastNs;
     private boolean finished;
 
@@ -24,21 +26,21 @@ public final class LiveFrames implements FrameSource {
     /**
      * Offers a frame.
      *
-     * @param timestampNs when it was taken, nanoseconds from any start.
+     * @param timestampNs when it was taken, nanoseconds from any start; time since the first frame that was taken is
+     *     added up from one frame to the next, so that a clock that is set back does not end the run.
      * @param copy makes the frame, with bytes of its own; called only where the frame is wanted, before this returns.
      * @return whether it is judged; false as well after {@link #finish} and when the job has ended.
      */
     public synchronized boolean offer(long timestampNs, Supplier<Frame> copy) {
-        if (finished || kept != null || (taken && timestampNs - lastNs < Math.max(intervalNs, 1))) {
+        // Time stands still where the clock goes back, or would run over.
+        elapsedNs = taken ? Math.max(elapsedNs, elapsedNs + (timestampNs - clockNs)) : 0;
+        clockNs = timestampNs;
+        if (finished || kept != null || (taken && elapsedNs - lastNs < Math.max(intervalNs, 1))) {
             return false;
         }
-        Frame frame = copy.get();
-        if (!taken) {
-            firstNs = timestampNs;
-            taken = true;
-        }
-        lastNs = timestampNs;
-        kept = new TimedFrame(frame, (timestampNs - firstNs) / 1e9);
+        kept = new TimedFrame(copy.get(), elapsedNs / 1e9);
+        taken = true;
+        lastNs = elapsedNs;
         notifyAll();
         return true;
     }

@@ -30,14 +30,49 @@ class LiveFramesTest {
         long start = 5_000_000_000L;
         Frame first = frame();
         assertTrue(frames.offer(start, () -> first));
-        assertFalse(frames.offer(start + 2_000_000_000L, LiveFramesTest::never)); // one is waiting
+        assertFalse(frames.offer(start + 500_000_000L, LiveFramesTest::never)); // one is waiting
         TimedFrame taken = frames.next(GO_ON);
         assertSame(first, taken.frame);
         assertEquals(0, taken.timeS);
         assertFalse(frames.offer(start + 999_000_000L, LiveFramesTest::never)); // too soon
-        assertFalse(frames.offer(start - 1, LiveFramesTest::never)); // the clock went back
         assertTrue(frames.offer(start + 1_500_000_000L, LiveFramesTest::frame));
         assertEquals(1.5, frames.next(GO_ON).timeS);
+    }
+
+    @Test
+    void aClockThatIsSetBackGoesOnFromThere() {
+        LiveFrames frames = new LiveFrames(1);
+        assertTrue(frames.offer(90_000_000_000L, LiveFramesTest::frame));
+        frames.next(GO_ON);
+        assertFalse(frames.offer(90_600_000_000L, LiveFramesTest::never));
+        assertFalse(frames.offer(3_000_000_000L, LiveFramesTest::never)); // 0.6 s, and time stands still
+        assertFalse(frames.offer(3_399_999_999L, LiveFramesTest::never));
+        assertTrue(frames.offer(3_400_000_000L, LiveFramesTest::frame));
+        assertEquals(1, frames.next(GO_ON).timeS);
+        assertTrue(frames.offer(4_400_000_000L, LiveFramesTest::frame));
+        assertEquals(2, frames.next(GO_ON).timeS);
+    }
+
+    @Test
+    void timesThatNoClockHasNeverGoBack() {
+        long[][] runs = {
+            {Long.MAX_VALUE, Long.MIN_VALUE, 0, Long.MAX_VALUE, -1, Long.MAX_VALUE, Long.MIN_VALUE, 0, 1},
+            {Long.MIN_VALUE, Long.MAX_VALUE, 0, 5, 3, 9},
+            {0, Long.MAX_VALUE, Long.MIN_VALUE, 0, 1, Long.MAX_VALUE}, // 292 years, and no more
+        };
+        double[] ends = {3e-9, 11e-9, Long.MAX_VALUE / 1e9};
+        for (int i = 0; i < runs.length; i++) {
+            LiveFrames frames = new LiveFrames(0);
+            double last = -1;
+            for (long time : runs[i]) {
+                if (frames.offer(time, LiveFramesTest::frame)) {
+                    double timeS = frames.next(GO_ON).timeS;
+                    assertTrue(timeS > last, timeS + " after " + last);
+                    last = timeS;
+                }
+            }
+            assertEquals(ends[i], last, 1e-12);
+        }
     }
 
     @Test

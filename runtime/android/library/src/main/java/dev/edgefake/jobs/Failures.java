@@ -2,6 +2,7 @@ package dev.edgefake.jobs;
 
 import dev.edgefake.core.EdgefakeException;
 import dev.edgefake.core.InputException;
+import dev.edgefake.core.ModelFileException;
 
 /** What is thrown underneath, as one of this library's exceptions. */
 final class Failures {
@@ -20,7 +21,26 @@ final class Failures {
             return new InputException("expected frames that fit into memory, got: " + firstLine(error)
                     + "; take smaller ones", error);
         }
-        return new InputException("expected input that can be read, got: " + firstLine(error), error);
+        if (error instanceof LinkageError) { // no library for this processor, or classes that were stripped
+            return new ModelFileException("expected an app with LiteRT and all of its classes, got: "
+                    + firstLine(error) + "; keep com.google.ai.edge.litert:litert in it, on arm64-v8a or x86_64", error);
+        }
+        if (isFault(error)) {
+            return new InputException("expected a job without faults, got: " + error.getClass().getSimpleName()
+                    + "; report it with the input that leads to it", error);
+        }
+        return new InputException("expected input that can be read, got: " + firstLine(error) + "; try another", error);
+    }
+
+    /** A bundle that the memory does not hold. */
+    static EdgefakeException ofBundle(OutOfMemoryError error) {
+        return new ModelFileException("expected a bundle that fits into memory, got: " + firstLine(error)
+                + "; free some, and start the job again", error);
+    }
+
+    /** Whether it says nothing of the input or the app's files, such as a stack that is full: a fault of the program. */
+    static boolean isFault(Throwable error) {
+        return error instanceof Error && !(error instanceof OutOfMemoryError) && !(error instanceof LinkageError);
     }
 
     /** SecurityException, or the system's EACCES underneath. */

@@ -21,7 +21,9 @@ import java.util.function.Consumer;
 
 /**
  * Runs jobs one after the other in a thread of its own, which ends when it has been idle for a while. The detector is
- * opened there before the first job; where that fails the job hears of it, and the next one tries again. Thread-safe.
+ * opened there before the first job; where that fails the job hears of it, and the next one tries again. An error that
+ * is a fault of the program ends its job, whose listener hears of it, and goes up to the thread's handler; the next job
+ * runs in another thread. Thread-safe.
  */
 public final class JobQueue implements AutoCloseable {
     private static final int IDLE_SECONDS = 10;
@@ -154,19 +156,26 @@ public final class JobQueue implements AutoCloseable {
         try {
             Runnable last;
             Job.State end = Job.State.DONE;
+            Error fault = null;
             try {
                 job.start();
                 last = work.run(detector());
             } catch (CancelledException error) {
                 job.cancel();
                 last = onCancelled;
-            } catch (Exception | OutOfMemoryError | LinkageError error) {
+            } catch (ListenerFailure error) {
+                throw error;
+            } catch (Throwable error) { // whatever it is, the listener hears of it
                 end = Job.State.FAILED;
                 last = () -> onError.accept(Failures.of(error));
+                fault = Failures.isFault(error) ? (Error) error : null;
             }
             forget(job);
             tellLast(job, end, last, onCancelled);
             told = true;
+            if (fault != null) {
+                throw fault;
+            }
         } finally {
             if (!told) { // a listener failed
                 forget(job);
@@ -219,7 +228,11 @@ public final class JobQueue implements AutoCloseable {
             ours = opened;
         }
         if (ours == null) {
-            ours = opener.open();
+            try {
+                ours = opener.open();
+            } catch (OutOfMemoryError error) {
+                throw Failures.ofBundle(error);
+            }
             synchronized (this) {
                 if (!closed) {
                     opened = ours;

@@ -1,6 +1,5 @@
 package dev.edgefake.jobs;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -38,10 +37,39 @@ class FailuresTest {
             new IllegalStateException(),
             new OutOfMemoryError("Failed to allocate\na 1 GB block")
         }) {
-            EdgefakeException found = Failures.of(error);
-            assertEquals(InputException.class, found.getClass());
-            assertFalse(found.getMessage().contains("\n"), found.getMessage());
-            assertSame(error, found.getCause());
+            assertTold(InputException.class, error, Failures.of(error));
+            assertFalse(Failures.isFault(error));
         }
+    }
+
+    @Test
+    void whatTheAppLacks() {
+        for (Error error : new Error[] {
+            new NoClassDefFoundError("Failed resolution of: Lorg/tensorflow/lite/Interpreter;"),
+            new UnsatisfiedLinkError("dlopen failed: library \"libLiteRt.so\" not found\nsecond line"),
+            new ExceptionInInitializerError()
+        }) {
+            assertTold(ModelFileException.class, error, Failures.of(error));
+            assertFalse(Failures.isFault(error));
+        }
+        OutOfMemoryError memory = new OutOfMemoryError();
+        assertTold(ModelFileException.class, memory, Failures.ofBundle(memory));
+    }
+
+    @Test
+    void faultsOfTheProgramAreNamed() {
+        for (Error error : new Error[] {new StackOverflowError(), new AssertionError("never"), new InternalError()}) {
+            EdgefakeException found = Failures.of(error);
+            assertTold(InputException.class, error, found);
+            assertTrue(found.getMessage().contains(error.getClass().getSimpleName()), found.getMessage());
+            assertTrue(Failures.isFault(error));
+        }
+    }
+
+    /** One line with a cure, of exactly this class. */
+    private static void assertTold(Class<?> type, Throwable cause, EdgefakeException found) {
+        assertSame(type, found.getClass());
+        assertSame(cause, found.getCause());
+        assertTrue(found.getMessage().matches("expected .*, got: .+; .+"), found.getMessage());
     }
 }

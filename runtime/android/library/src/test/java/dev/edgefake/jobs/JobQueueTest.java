@@ -8,22 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.edgefake.core.CancelledException;
-import dev.edgefake.core.Detector;
 import dev.edgefake.core.EdgefakeException;
-import dev.edgefake.core.FaceSettings;
 import dev.edgefake.core.Frame;
 import dev.edgefake.core.InputException;
-import dev.edgefake.core.Interpreter;
-import dev.edgefake.core.Layout;
-import dev.edgefake.core.Metadata;
 import dev.edgefake.core.ModelFileException;
 import dev.edgefake.core.Result;
-import dev.edgefake.core.Tensor;
 import dev.edgefake.core.Verdict;
-import dev.edgefake.core.VideoSettings;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Paths;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -51,7 +42,7 @@ class JobQueueTest {
     private final AtomicReference<Runnable> inNetwork = new AtomicReference<>(() -> {});
     private final AtomicReference<Thread> worker = new AtomicReference<>();
     private final AtomicReference<Throwable> uncaught = new AtomicReference<>();
-    private final AtomicReference<RuntimeException> failure = new AtomicReference<>();
+    private final AtomicReference<Throwable> failure = new AtomicReference<>();
     private JobQueue queue = queue(Runnable::run);
 
     private JobQueue queue(Executor callbacks) {
@@ -70,55 +61,12 @@ class JobQueueTest {
         queue.close();
     }
 
-    /** P-Net's answer of no face anywhere; nothing else is asked. */
-    private final class Blind implements Interpreter {
-        Blind() {
-            openNetworks.incrementAndGet();
-        }
-
-        @Override
-        public Tensor[] run(Tensor image, String... outputs) {
-            inNetwork.get().run();
-            int high = (image.shape()[1] - 12 + 1) / 2 + 1;
-            int wide = (image.shape()[2] - 12 + 1) / 2 + 1;
-            return new Tensor[] {
-                new Tensor(new float[4 * high * wide], 1, high, wide, 4),
-                new Tensor(new float[high * wide], 1, high, wide, 1)
-            };
-        }
-
-        @Override
-        public void close() {
-            openNetworks.decrementAndGet();
-        }
-    }
-
     private JobQueue.Opened open() {
-        RuntimeException error = failure.getAndSet(null);
+        Throwable error = failure.getAndSet(null);
         if (error != null) {
-            throw error;
+            JobQueueTest.<RuntimeException>toss(error);
         }
-        Metadata metadata = metadata();
-        Interpreter[] networks = {new Blind(), new Blind(), new Blind(), new Blind()};
-        Detector detector = Detector.of(
-                metadata,
-                networks[0],
-                Layout.NCHW,
-                networks[1],
-                networks[2],
-                networks[3],
-                FaceSettings.standard(Layout.NHWC),
-                VideoSettings.standard());
-        return new JobQueue.Opened(detector, null);
-    }
-
-    private static Metadata metadata() {
-        try {
-            return Metadata.ofModel(Files.readAllBytes(Paths.get(
-                    System.getProperty("edgefake.root"), "models/bitvit-tiny-hybrid/bitvit-tiny-hybrid-2bit.onnx")));
-        } catch (IOException error) {
-            throw new AssertionError(error);
-        }
+        return BlindNetwork.opened(() -> inNetwork.get().run(), openNetworks);
     }
 
     /** So many frames; what is done before each is the test's. */
@@ -341,6 +289,31 @@ class JobQueueTest {
     }
 
     @Test
+    void aCameraClockThatGoesBackDoesNotEndTheRun() throws InterruptedException {
+        LiveFrames live = new LiveFrames(1);
+        Heard heard = new Heard();
+        Job job = queue.submit(video -> live, heard);
+        for (long timeS : new long[] {50, 51, 2, 3, 4}) {
+            offer(live, timeS * 1_000_000_000L, timeS == 2);
+        }
+        live.finish();
+        end(job, Job.State.DONE);
+        assertEquals(
+                Arrays.asList("0/NaN/48x48", "1/NaN/48x48", "2/NaN/48x48", "3/NaN/48x48", "result"), heard.calls);
+    }
+
+    /** Until the frame before has left its place; one at which the clock goes back is left out. */
+    private static void offer(LiveFrames live, long timestampNs, boolean leftOut) throws InterruptedException {
+        for (int i = 0; i < 3000; i++) {
+            if (live.offer(timestampNs, () -> Frame.rgb(new byte[3 * 48 * 48], 48, 48)) || leftOut) {
+                return;
+            }
+            Thread.sleep(10);
+        }
+        throw new AssertionError("not taken");
+    }
+
+    @Test
     void nothingIsHeardAfterCancelThoughItWaitsToBeTold() throws InterruptedException {
         ConcurrentLinkedQueue<Runnable> mainThread = new ConcurrentLinkedQueue<>();
         JobQueue own = queue(mainThread::add);
@@ -421,6 +394,100 @@ class JobQueueTest {
     }
 
     @Test
+    void aBundleThatTheAppCannotRunFailsTheJobAndTheNextTriesAgain() throws InterruptedException {
+        for (Error error : new Error[] {new OutOfMemoryError(), new NoClassDefFoundError("org/tensorflow/lite/Tensor")}) {
+            failure.set(error);
+            Heard heard = new Heard();
+            end(queue.submit(frames(1, i -> {}), heard), Job.State.FAILED);
+            assertEquals(Collections.singletonList("error"), heard.calls);
+            assertSame(ModelFileException.class, heard.error.getClass());
+            end(queue.submit(frames(1, i -> {}), new Heard()), Job.State.DONE);
+            queue.close();
+            queue = queue(Runnable::run);
+        }
+        assertNull(uncaught.get());
+    }
+
+    @Test
+    void whatANetworkThrowsEndsTheJobAlone() throws InterruptedException {
+        Object[][] cases = {
+            {new IllegalStateException("Internal error: Failed to run"), ModelFileException.class},
+            {new UnsatisfiedLinkError("run"), ModelFileException.class},
+            {new OutOfMemoryError(), InputException.class},
+        };
+        for (Object[] each : cases) {
+            inNetwork.set(() -> JobQueueTest.<RuntimeException>toss((Throwable) each[0]));
+            Heard heard = new Heard();
+            end(queue.submit(frames(1, i -> {}), heard), Job.State.FAILED);
+            assertEquals(Collections.singletonList("error"), heard.calls);
+            assertSame(each[1], heard.error.getClass());
+            inNetwork.set(() -> {});
+            end(queue.submit(frames(1, i -> {}), new Heard()), Job.State.DONE);
+        }
+        assertNull(uncaught.get());
+    }
+
+    @Test
+    void aFaultOfTheProgramIsToldAndGoesUp() throws InterruptedException {
+        StackOverflowError fault = new StackOverflowError();
+        for (int place = 0; place < 3; place++) { // while the bundle opens, in a source, in a network
+            Runnable toss = () -> JobQueueTest.<RuntimeException>toss(fault);
+            failure.set(place == 0 ? fault : null);
+            inNetwork.set(place == 2 ? toss : () -> {});
+            uncaught.set(null);
+            boolean inSource = place == 1;
+            CountDownLatch submitted = new CountDownLatch(1);
+            Heard heard = new Heard();
+            Heard next = new Heard();
+            Job job = queue.submit(
+                    frames(1, i -> {
+                        await(submitted);
+                        if (inSource) {
+                            toss.run();
+                        }
+                    }),
+                    heard);
+            Job second = queue.submit(frames(1, i -> inNetwork.set(() -> {})), next);
+            submitted.countDown();
+            end(job, Job.State.FAILED);
+            assertEquals(Collections.singletonList("error"), heard.calls);
+            assertSame(fault, heard.error.getCause());
+            end(second, Job.State.DONE); // which waited meanwhile
+            assertEquals(2, next.calls.size());
+            assertNotSame(heard.threads.get(0), next.threads.get(0));
+            for (int i = 0; i < 1000 && uncaught.get() == null; i++) {
+                Thread.sleep(10);
+            }
+            assertSame(fault, uncaught.get());
+            assertEquals(0, openSources.get());
+        }
+        queue.close();
+        freed();
+    }
+
+    @Test
+    void aFaultAfterCancellingIsNoErrorButGoesUp() throws InterruptedException {
+        StackOverflowError fault = new StackOverflowError();
+        AtomicReference<Job> job = new AtomicReference<>();
+        CountDownLatch submitted = new CountDownLatch(1);
+        Heard heard = new Heard();
+        job.set(queue.submit(
+                frames(1, i -> {
+                    await(submitted);
+                    job.get().cancel();
+                    JobQueueTest.<RuntimeException>toss(fault);
+                }),
+                heard));
+        submitted.countDown();
+        end(job.get(), Job.State.CANCELLED);
+        assertEquals(Collections.singletonList("cancelled"), heard.calls);
+        for (int i = 0; i < 1000 && uncaught.get() == null; i++) {
+            Thread.sleep(10);
+        }
+        assertSame(fault, uncaught.get());
+    }
+
+    @Test
     void theModelIsToldOrItsError() throws InterruptedException {
         List<String> calls = Collections.synchronizedList(new ArrayList<>());
         ModelListener listener = new ModelListener() {
@@ -448,7 +515,8 @@ class JobQueueTest {
             {new IllegalStateException("decoder died"), InputException.class},
             {new InputException("expected a video, got a text"), InputException.class},
             {new OutOfMemoryError("no memory"), InputException.class},
-            {new UnsatisfiedLinkError("no library"), InputException.class},
+            {new UnsatisfiedLinkError("no library"), ModelFileException.class},
+            {new Throwable("neither an Exception nor an Error"), InputException.class},
         };
         for (Object[] each : cases) {
             for (boolean whenOpened : new boolean[] {true, false}) {

@@ -14,10 +14,10 @@ ANDROID = ROOT / "runtime" / "android"
 
 @pytest.mark.timeout(600)
 def test_it_compiles_and_gives_what_python_gives(tmp_path):
-    """Against the signatures of Android and LiteRT; and jobs, frames and real inference on the JVM."""
+    """Against the signatures of Android and LiteRT; and jobs, frames, videos and real inference on the JVM."""
     lacking = missing(("bash", "javac", "java"), ("junit-jupiter-api.jar", "junit4.jar"))
     said, count = java_tests("compile_android", tmp_path, lacking, timeout_s=550)
-    assert count > 50
+    assert count > 90
     assert "compiled: library, sample, and the tests for a device" in said
     assert re.search(r"^astronaut\.png through the library: P\(fake\) 0\.\d+, in Python 0\.\d+;", said, re.M)
 

@@ -82,6 +82,9 @@ public final class VideoFile implements FrameSource {
     }
 
     private static void select(MediaExtractor extractor, Context context, Uri uri) throws IOException {
+        if (uri == null) {
+            throw new InputException("expected a video's Uri, got none; look at what the picker or recorder gave");
+        }
         try (AssetFileDescriptor file = context.getContentResolver().openAssetFileDescriptor(uri, "r")) {
             if (file == null) {
                 throw new InputException("expected a video at " + uri + ", got nothing; pick it again");
@@ -128,6 +131,16 @@ public final class VideoFile implements FrameSource {
 
     @Override
     public TimedFrame next(Stop stop) {
+        try {
+            return decode(stop);
+        } catch (IllegalStateException error) { // MediaCodec.CodecException is one
+            String said = String.valueOf(error.getMessage()).split("\n", 2)[0];
+            throw new InputException("expected a video that this device decodes, got a decoder that failed after " + seen
+                    + " frames: " + said + "; convert it to H.264 of 8 bits", error);
+        }
+    }
+
+    private TimedFrame decode(Stop stop) {
         long lastMove = SystemClock.elapsedRealtime();
         while (!drained) {
             stop.check();

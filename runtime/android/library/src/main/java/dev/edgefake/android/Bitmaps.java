@@ -14,6 +14,7 @@ public final class Bitmaps {
      * Copies a bitmap, which may be recycled as soon as this returns.
      *
      * @param bitmap of any configuration, hardware bitmaps as well. Alpha is left out: what is transparent is black.
+     *     Values are taken as they are in its colour space, as OpenCV takes those of a file.
      * @throws InputException it was recycled, or the memory does not hold a copy.
      */
     public static Frame copy(Bitmap bitmap) {

@@ -7,8 +7,10 @@ TFLite files.
 
 The ONNX graphs compute what facenet-pytorch computes, written down differently in three places:
 
-- The max pooling comes before the PReLU, which then has a quarter of the work (see _add_pooled): P-Net ran
-  1.8 times faster (2026-11-20, ONNX Runtime 1.31, one thread of an AMD EPYC, 649 x 1153 pixels).
+- A PReLU is one ReLU and one sum (see _activate): ONNX Runtime keeps those in the layout of its convolutions, channels
+  in blocks of 16, and leaves that layout for a PRelu. P-Net ran 1.3 times faster so, R-Net 1.4, O-Net 1.7 (2026-11-26,
+  ONNX Runtime 1.32, one thread of an AMD EPYC). P-Net's first one comes behind the max pooling, where it has a
+  quarter of the work (see _add_pooled).
 - The probability is 1 / (1 + exp(a0 - a1)), which is the second of two softmax classes and rounds like it
   near 1, where scores crowd and their order decides. (Sigmoid, an approximation in ONNX Runtime, swapped
   boxes: tried.)
@@ -53,6 +55,12 @@ FORMATS = ("onnx", "tflite")
 
 OPSET = 17
 IR_VERSION = 8
+
+BLOCK = 16
+"""Channels that ONNX Runtime computes together on CPUs with AVX-512; on others a half or a quarter of it."""
+
+LARGEST_SLOPE = 0.9
+"""Of a PReLU that is written as a ReLU: a / (1 - a) grows without bound towards 1."""
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -172,53 +180,113 @@ def _slope(layer: Layer, weights: Weights) -> NDArray[np.float32]:
     return weights[f"prelu{layer.name[-1]}.weight"]  # (C,)
 
 
-def _activate(graph: _Graph, x: str, layer: Layer, slope: NDArray[np.float32], axes: int) -> str:
-    """Adds a PReLU; `axes` of the tensor behind the channels."""
-    name = graph.constant(f"{layer.name}.slope", slope.reshape(-1, *[1] * axes))
-    return graph.add("PRelu", [x, name], f"{layer.name}.prelu")
+def _whole_blocks(count: int) -> int:
+    """Channels with those that fill the last block."""
+    return -(-count // BLOCK) * BLOCK
 
 
-def _add_layer(graph: _Graph, x: str, layer: Layer, weights: Weights, channels: int) -> str:
-    """Adds a layer without pooling."""
-    weight = weights[f"{layer.name}.weight"]
-    if weight.ndim == 2:
-        x = graph.add("Flatten", [x], f"{layer.name}.flat", axis=1)
-        weight = _channels_first(weight, channels)
+def _scale(graph: _Graph, x: str, name: str, factor: NDArray[np.float32]) -> str:
+    """Adds a product with one factor a channel; as a convolution, since no older ONNX Runtime has Mul in blocks."""
+    weight = graph.constant(f"{name}.weight", factor[:, None, None, None])
+    return graph.add("Conv", [x, weight], name, kernel_shape=[1, 1], group=len(factor))
+
+
+def _mix(graph: _Graph, x: str, name: str, matrix: NDArray[np.float32]) -> str:
+    """Adds a product of each pixel's channels with a matrix (out, in)."""
+    return graph.add("Conv", [x, graph.constant(f"{name}.weight", matrix[:, :, None, None])], name, kernel_shape=[1, 1])
+
+
+def _activate(graph: _Graph, x: str, layer: Layer, weights: Weights) -> str:
+    """Adds a convolution of four axes and its PReLU.
+
+    With a slope a < 1, PReLU(x) = max(u, 0) + a / (1 - a) u, where u = (1 - a) x leaves the convolution. Where a slope
+    is too near 1 for that, it stays a PRelu.
+    """
+    weight, bias, slope = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"], _slope(layer, weights)
+    if slope.max() > LARGEST_SLOPE:
+        x = _linear(graph, x, layer.name, weight, bias)
+        return graph.add("PRelu", [x, graph.constant(f"{layer.name}.slope", slope[:, None, None])], f"{layer.name}.out")
+    rest = 1 - slope
+    x = _linear(graph, x, layer.name, weight * rest[:, None, None, None], bias * rest)
+    rising = graph.add("Relu", [x], f"{layer.name}.relu")
+    return graph.add("Add", [_scale(graph, x, f"{layer.name}.scaled", slope / rest), rising], f"{layer.name}.out")
+
+
+def _add_dense(graph: _Graph, x: str, layer: Layer, weights: Weights, channels: int) -> str:
+    """Adds a dense layer, and what lays its input flat."""
+    x = graph.add("Flatten", [x], f"{layer.name}.flat", axis=1)
+    weight = _channels_first(weights[f"{layer.name}.weight"], channels)
     x = _linear(graph, x, layer.name, weight, weights[f"{layer.name}.bias"])
-    return _activate(graph, x, layer, _slope(layer, weights), weight.ndim - 2)
+    slope = graph.constant(f"{layer.name}.slope", _slope(layer, weights))
+    return graph.add("PRelu", [x, slope], f"{layer.name}.prelu")
+
+
+def _pools_first(layer: Layer, weights: Weights) -> bool:
+    """Whether the pooling comes before the PReLU: where that needs no further block of channels, or has to be."""
+    slope = _slope(layer, weights)
+    doubled = len(slope) + int((slope < 0).sum())
+    return bool(layer.pool) and (_whole_blocks(doubled) == _whole_blocks(len(slope)) or slope.max() > LARGEST_SLOPE)
+
+
+def _pool(graph: _Graph, x: str, layer: Layer) -> str:
+    window = [layer.pool, layer.pool]
+    return graph.add("MaxPool", [x], f"{layer.name}.pool", kernel_shape=window, strides=[2, 2], ceil_mode=1)
 
 
 def _add_pooled(graph: _Graph, x: str, layer: Layer, weights: Weights) -> str:
     """Adds a convolution, max pooling and then the PReLU, in place of the PReLU and then the pooling.
 
-    With a slope a >= 0 PReLU is monotone, so it commutes with the pooling. With a < 0 it is max(x, a x), so
-    its pooling is max(pool(x), pool(a x)): such channels leave the convolution a second time, times a.
+    With a slope a >= 0 PReLU is monotone, so it commutes with the pooling. With a < 0 it is max(x, a x), so its pooling
+    is max(pool(x), pool(a x)): such channels leave the convolution a second time, times a. From the pooled channels x,
+    and y of those, the layer's output is max(M x, 0) + N x: rising channels max(|1 - a| x, 0) + a x, which is -PReLU(x)
+    with -a where a > 1 (see _in_order), and falling ones max(y - x, 0) + x.
     """
     slope = _slope(layer, weights)
     rising, falling = np.flatnonzero(slope >= 0), np.flatnonzero(slope < 0)
-    rows = np.concatenate([rising, falling, falling])
-    factor = np.concatenate([np.ones(len(slope), np.float32), slope[falling]])
-    weight = weights[f"{layer.name}.weight"][rows] * factor[:, None, None, None]
-    x = _linear(graph, x, layer.name, weight, weights[f"{layer.name}.bias"][rows] * factor)
-    window = [layer.pool, layer.pool]
-    x = graph.add("MaxPool", [x], f"{layer.name}.pool", kernel_shape=window, strides=[2, 2], ceil_mode=1)
-    sizes = np.array([len(rising), len(falling), len(falling)], np.int64)
-    parts = [f"{layer.name}.{part}" for part in ("rising", "falling", "turned")]
-    graph.split(x, graph.constant(f"{layer.name}.sizes", sizes), parts)
-    rises = _activate(graph, parts[0], layer, slope[rising], 2)
-    falls = graph.add("Max", parts[1:], f"{layer.name}.max")
-    return graph.add("Concat", [rises, falls], f"{layer.name}.out", axis=1)
+    rows, count = np.concatenate([rising, falling, falling]), len(slope)
+    factor = np.concatenate([np.ones(count, np.float32), slope[falling]])
+    weight = np.zeros((_whole_blocks(len(rows)), *weights[f"{layer.name}.weight"].shape[1:]), np.float32)
+    bias = np.zeros(len(weight), np.float32)
+    weight[: len(rows)] = weights[f"{layer.name}.weight"][rows] * factor[:, None, None, None]
+    bias[: len(rows)] = weights[f"{layer.name}.bias"][rows] * factor
+    x = _pool(graph, _linear(graph, x, layer.name, weight, bias), layer)
+    bent, straight = np.zeros((2, _whole_blocks(count), len(weight)), np.float32)
+    first, second = np.arange(len(rising)), np.arange(len(rising), count)  # channels of the output
+    bent[first, first], straight[first, first] = np.abs(1 - slope[rising]), slope[rising] * _sign(slope[rising])
+    bent[second, second], bent[second, second + len(falling)], straight[second, second] = -1, 1, 1
+    relu = graph.add("Relu", [_mix(graph, x, f"{layer.name}.bent", bent)], f"{layer.name}.relu")
+    return graph.add("Add", [_mix(graph, x, f"{layer.name}.straight", straight), relu], f"{layer.name}.out")
+
+
+def _sign(slope: NDArray[np.float32]) -> NDArray[np.float32]:
+    """-1 for slopes above 1, whose PReLU leaves _add_pooled negated, else 1."""
+    return np.where(slope > 1, np.float32(-1), np.float32(1))
 
 
 def _in_order(network: Network, weights: Weights) -> dict[str, NDArray[np.float32]]:
-    """Reorders the input channels of each layer that follows a pooled one, as _add_pooled leaves them."""
+    """Fits the input channels of each layer that follows one of _add_pooled to what that leaves.
+
+    Rising channels, then falling ones, then those that fill the last block; negated where the slope is above 1.
+    """
     ordered = dict(weights)
     for before, layer in pairwise(network.layers):
-        if before.pool:
-            slope = _slope(before, weights)
-            order = np.argsort(slope < 0, kind="stable")  # rising channels, then falling ones
-            ordered[f"{layer.name}.weight"] = weights[f"{layer.name}.weight"][:, order]
+        if _pools_first(before, weights):
+            slope, name = _slope(before, weights), f"{layer.name}.weight"
+            order = np.argsort(slope < 0, kind="stable")
+            columns = weights[name][:, order] * _sign(slope[order])[:, None, None]
+            fill = _whole_blocks(len(order)) - len(order)
+            ordered[name] = np.pad(columns, ((0, 0), (0, fill), (0, 0), (0, 0)))
     return ordered
+
+
+def _add_layer(graph: _Graph, x: str, layer: Layer, weights: Weights, channels: int) -> str:
+    """Adds one layer in its cheapest form."""
+    if len(layer.shape) == 2:
+        return _add_dense(graph, x, layer, weights, channels)
+    if _pools_first(layer, weights):
+        return _add_pooled(graph, x, layer, weights)
+    x = _activate(graph, x, layer, weights)
+    return _pool(graph, x, layer) if layer.pool else x
 
 
 def _add_heads(graph: _Graph, x: str, network: Network, weights: Weights) -> list[str]:
@@ -250,7 +318,7 @@ def build(network: Network, weights: Weights) -> "onnx.ModelProto":
 
     graph, x, channels, weights = _Graph(), "image", 3, _in_order(network, weights)
     for layer in network.layers:
-        x = _add_pooled(graph, x, layer, weights) if layer.pool else _add_layer(graph, x, layer, weights, channels)
+        x = _add_layer(graph, x, layer, weights, channels)
         channels = layer.shape[0]
     outputs = _add_heads(graph, x, network, weights)
     area: list[int | str] = [network.side] * 2 if network.side else ["height", "width"]

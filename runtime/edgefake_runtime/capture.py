@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .quiet import LOG_OFF
+from .quiet import FFMPEG_OFF, LOG_OFF
 
 __all__ = ["grab", "open_live", "retrieve"]
 
@@ -31,7 +31,7 @@ def open_live(target: int | str, backend: int, *, brief: bool) -> cv2.VideoCaptu
         brief: let FFmpeg look at the stream for a second only, unless the user's environment has options for it.
     """
     own = brief and FFMPEG_OPTIONS not in os.environ
-    with LOG_OFF:
+    with LOG_OFF, FFMPEG_OFF:
         if own:
             os.environ[FFMPEG_OPTIONS] = BRIEF
         try:

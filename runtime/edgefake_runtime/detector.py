@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .ahead import Ahead
 from .classifier import Classifier
+from .cpu import cores
 from .errors import InputError, UsageError, printable
 from .frame_input import FrameInput, checked, numbered
 from .media import PICTURE_SUFFIXES, Picture, Problem, SampledFrame, Video, discover, open_media
@@ -82,7 +85,7 @@ class Detector:
 
         Args:
             path: of the file; its name need not be UTF-8.
-            on_frame: called after each scored frame, for progress.
+            on_frame: called after each scored frame, for progress. Decoding may be a frame ahead (`frames_read`).
 
         Raises:
             InputError: the file cannot be read; one line that says why.
@@ -91,8 +94,8 @@ class Detector:
         watch, tracker = Stopwatch(), Tracker()
         with watch.stage("decode"):
             media = open_media(file, max_megapixels=self.options.max_megapixels)
-        with media:
-            for _ in self._follow(self._sampled(media), tracker, watch, name=printable(file)):
+        with media, closing(self._read(media)) as frames:
+            for _ in self._follow(frames, tracker, watch, name=printable(file)):
                 if on_frame:
                     on_frame(media)
             duration, total = (None, 1) if isinstance(media, Picture) else _length(media)
@@ -182,7 +185,14 @@ class Detector:
             tracker.add(*self._scorer.score(frame, watch, name=name))
             yield frame
 
-    def _sampled(self, media: Picture | Video) -> Iterator[SampledFrame]:
+    def _read(self, media: Picture | Video) -> "Generator[SampledFrame] | Ahead[SampledFrame]":
+        """The frames of a file that are scored, decoded beside the scoring where there is a core for it."""
+        frames = self._sampled(media)
+        if isinstance(media, Picture) or self.options.threads == 1 or cores() == 1:
+            return frames
+        return Ahead(frames, stop=media.close)
+
+    def _sampled(self, media: Picture | Video) -> Generator[SampledFrame]:
         """The frames of a file that are scored."""
         try:
             yield from media.frames(self.options.every, self.options.max_frames)

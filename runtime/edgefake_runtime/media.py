@@ -7,6 +7,7 @@ playlist renamed to .mp4 cannot make it open other files or addresses. A GIF is 
 import math
 import os
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -287,6 +288,8 @@ def _decode(file: BinaryIO) -> NDArray[Any] | None:
 class Video:
     """A video, streamed: memory does not grow with its length. A context manager; `close` frees the decoder.
 
+    `frames` may be read by another thread than the one that opened it, by one at a time.
+
     Attributes:
         path: the file.
         width, height: of the first frame in pixels, after the container's rotation.
@@ -306,6 +309,7 @@ class Video:
         self.truncated = False
         self.exhausted = False
         self._closed = False
+        self._using = threading.RLock()  # the decoder: one that is freed while it works takes the process along
         self._capture: cv2.VideoCapture | None = _open_capture(path, file)
         try:
             self._read_properties(self._capture, file, max_megapixels)
@@ -366,23 +370,37 @@ class Video:
         return self._sample(every, max_frames)
 
     def _sample(self, every: int, max_frames: int | None) -> Iterator[SampledFrame]:
-        capture = self._start()
-        time_s, sampled = 0.0, 0
-        more = True
-        while more and not self._closed:
+        with self._using:
+            if self._closed:
+                return
+            capture = self._start()
+        time_s, sampled, more = 0.0, 0, True
+        while more:
             index, self.frames_read = self.frames_read, self.frames_read + 1
-            image = retrieve(capture) if index % every == 0 else None
-            if image is not None:
-                time_s = max(time_s, _time_s(capture, index, self.fps, after=time_s))
-                yield SampledFrame(index, time_s, image)
+            frame = self._retrieve(capture, index, after=time_s) if index % every == 0 else None
+            if frame is not None:
+                time_s = frame.time_s
+                yield frame
                 sampled += 1
                 if sampled == max_frames:
                     return
-            more = grab(capture)
+            more = self._grab(capture)
         if not self._closed:
             self.exhausted = True
             missing = (self.frames_total or 0) - self.frames_read
             self.truncated = missing > max(5, 0.02 * (self.frames_total or 0))
+
+    def _grab(self, capture: cv2.VideoCapture) -> bool:
+        with self._using:
+            return not self._closed and grab(capture)
+
+    def _retrieve(self, capture: cv2.VideoCapture, index: int, *, after: float) -> SampledFrame | None:
+        """The frame that was grabbed, at `after` seconds or later; None where it has no pixels, or after `close`."""
+        with self._using:
+            image = None if self._closed else retrieve(capture)
+            if image is None:
+                return None
+            return SampledFrame(index, max(after, _time_s(capture, index, self.fps, after=after)), image)
 
     def _start(self) -> cv2.VideoCapture:
         """A decoder that has grabbed its first frame: the one from opening first, then fresh ones."""
@@ -405,9 +423,10 @@ class Video:
         self._capture = None
 
     def close(self) -> None:
-        """Free the decoder; a running `frames` ends."""
+        """Free the decoder; a running `frames` ends, also one of another thread."""
         self._closed = True
-        self._release()
+        with self._using:
+            self._release()
 
     def __enter__(self) -> Self:
         return self

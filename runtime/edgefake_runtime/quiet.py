@@ -2,46 +2,41 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import cv2
 
-__all__ = ["LOG_OFF", "quiet"]
+__all__ = ["FFMPEG_OFF", "LOG_OFF", "quiet"]
 
 FFMPEG_LEVEL = "OPENCV_FFMPEG_LOGLEVEL"
 
 
-class _LogOff:
-    """cv2's log and FFmpeg's, off while any thread is inside.
+class _Off:
+    """What is off while any thread is inside.
 
-    cv2 reads FFmpeg's level once, when it opens the process' first video; a level set by the user stays.
+    Args:
+        turn_off: turns it off, and gives what turns it on again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, turn_off: Callable[[], Callable[[], None]]) -> None:
+        self._turn_off = turn_off
         self._lock = threading.Lock()
         self._inside = 0
-        self._level = 0
-        self._own = False
+        self._turn_on: Callable[[], None] | None = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._level = _log().getLogLevel()
-                _log().setLogLevel(0)
-                self._own = FFMPEG_LEVEL not in os.environ
-                if self._own:
-                    os.environ[FFMPEG_LEVEL] = "-8"
+                self._turn_on = self._turn_off()
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0:
-                _log().setLogLevel(self._level)
-                if self._own:
-                    os.environ.pop(FFMPEG_LEVEL, None)
+            if self._inside == 0 and self._turn_on is not None:
+                self._turn_on()
 
 
 def _log() -> Any:
@@ -49,7 +44,31 @@ def _log() -> Any:
     return getattr(cv2.utils, "logging", cv2)
 
 
-LOG_OFF = _LogOff()
+def _cv2_off() -> Callable[[], None]:
+    level = _log().getLogLevel()
+    _log().setLogLevel(0)
+    return lambda: _log().setLogLevel(level)
+
+
+def _ffmpeg_off() -> Callable[[], None]:
+    """A level that the user has set stays."""
+    if FFMPEG_LEVEL in os.environ:
+        return lambda: None
+    os.environ[FFMPEG_LEVEL] = "-8"
+
+    def turn_on() -> None:
+        os.environ.pop(FFMPEG_LEVEL, None)
+
+    return turn_on
+
+
+LOG_OFF = _Off(_cv2_off)
+"""cv2's log."""
+
+FFMPEG_OFF = _Off(_ffmpeg_off)
+"""FFmpeg's log, for who opens a video: cv2 reads the level once, when it opens the process' first one. Not for who
+decodes: while other threads are at work, the environment is best left alone."""
+
 _STDERR = threading.Lock()
 
 
@@ -59,7 +78,7 @@ def quiet() -> Iterator[None]:
 
     libpng and libjpeg write to descriptor 2 whatever cv2's settings are, so it leads nowhere for the call.
     """
-    with _STDERR, LOG_OFF, _closed_stderr():
+    with _STDERR, LOG_OFF, FFMPEG_OFF, _closed_stderr():
         yield
 
 

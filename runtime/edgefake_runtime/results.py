@@ -110,7 +110,10 @@ class FrameResult:
 
 @dataclass(frozen=True)
 class Timing:
-    """Wall-clock seconds: decoding, finding faces, classifying, and all in all."""
+    """Wall-clock seconds: waiting for frames, finding faces, classifying, and all in all.
+
+    Opening the file counts as waiting. Where frames are decoded beside the scoring, decoding takes longer than that.
+    """
 
     decode: float
     faces: float

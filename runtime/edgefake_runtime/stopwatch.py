@@ -13,7 +13,11 @@ __all__ = ["Stopwatch"]
 
 @dataclass
 class Stopwatch:
-    """Seconds by stage, from its making on."""
+    """Seconds by stage, from its making on, in the thread that scores.
+
+    `decode` is its wait for frames, so that the stages together are no longer than the whole, whatever another thread
+    decodes beside them.
+    """
 
     begun: float = field(default_factory=time.perf_counter)
     decode: float = 0.0

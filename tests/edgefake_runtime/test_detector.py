@@ -4,6 +4,7 @@ import csv
 import logging
 import os
 import tempfile
+import threading
 from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
@@ -13,11 +14,22 @@ import numpy as np
 import pytest
 
 from edgefake_runtime import Classifier, DetectOptions, Detector, InputError, QualityFloor, UsageError
+from edgefake_runtime import capture as capture_module
 from edgefake_runtime.crops import cut_face
 from edgefake_runtime.media import open_media
 from edgefake_runtime.verdict import track_of
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
+
+
+def write_faces(path, count):
+    """A portrait that moves, as MJPEG: a file that is cut loses its last frames and no others."""
+    portrait = cv2.imread(str(SAMPLES / "astronaut.png"))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (480, 480))
+    for index in range(count):
+        writer.write(np.ascontiguousarray(portrait[index % 30 : index % 30 + 480, :480]))
+    writer.release()
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +110,99 @@ def test_every_and_max_frames_bound_the_work():
     result = Detector(options=DetectOptions(every=10, max_frames=3)).detect(SAMPLES / "fake.mp4")
     assert result.frames_scored == 3
     assert [f.time_s for f in result.faces[0].frames] == pytest.approx([0.0, 0.4, 0.8], abs=0.05)
+
+
+def reading() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "edgefake ahead"]
+
+
+def watched(detector, path):
+    """The result, how many threads read ahead, and how many frames had been read when each one was scored."""
+    threads, read = set(), []
+
+    def on_frame(media):
+        threads.update(reading())
+        read.append(media.frames_read)
+
+    return detector.detect(path, on_frame=on_frame), len(threads), read
+
+
+@pytest.mark.parametrize("options", [{"every": 7}, {"every": 30}, {"every": 3, "max_frames": 5}, {"every": 1000}])
+@pytest.mark.parametrize("cut_at", [1.0, 0.6])
+def test_reading_ahead_changes_nothing(options, cut_at, tmp_path, monkeypatch, caplog):
+    whole = write_faces(tmp_path / "whole.avi", 60)
+    path = tmp_path / "v.avi"
+    path.write_bytes(whole.read_bytes()[: int(cut_at * whole.stat().st_size)])
+    detector = Detector(options=DetectOptions(**options))
+    found = {}
+    for count in (1, 2):
+        monkeypatch.setattr("edgefake_runtime.detector.cores", lambda count=count: count)
+        caplog.clear()
+        result, used, read = watched(detector, path)
+        assert (used, reading()) == (count - 1, [])
+        assert len(read) == result.frames_scored
+        assert all(frames > options["every"] * place for place, frames in enumerate(read))  # that frame at least
+        found[count] = replace(result, timing_s=None), caplog.messages
+    assert found[2] == found[1]
+    result, messages = found[1]
+    assert result.faces
+    assert bool(messages) == (cut_at < 1 and "max_frames" not in options)
+
+
+def test_one_thread_reads_and_scores_in_turns(monkeypatch):
+    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
+    found = []
+    for options in ({"threads": 1}, {"threads": 2}, {}):
+        seen = []
+        detector = Detector(options=DetectOptions(**options))
+        detector.detect(SAMPLES / "real.mp4", on_frame=lambda _, seen=seen: seen.extend(reading()))
+        detector.detect(SAMPLES / "astronaut.png", on_frame=lambda _, seen=seen: seen.extend(reading()))
+        found.append(len(set(seen)))
+    assert found == [0, 1, 1]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError, GeneratorExit])
+def test_what_ends_a_detection_half_way_ends_its_thread(stop, monkeypatch):
+    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
+    detector = Detector(options=DetectOptions(every=5))
+    opened = []
+
+    def on_frame(media):
+        opened.append(media)
+        assert len(reading()) == 1
+        if len(opened) == 3:
+            raise stop
+
+    with pytest.raises(stop):
+        detector.detect(SAMPLES / "real.mp4", on_frame=on_frame)
+    assert reading() == []
+    with pytest.raises(ValueError, match="closed"):
+        opened[0].frames()
+
+
+def test_a_video_that_its_user_closes_ends_there(monkeypatch):
+    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
+    for _ in range(5):
+        result = Detector(options=DetectOptions(every=5)).detect(SAMPLES / "real.mp4", on_frame=lambda m: m.close())
+        assert result.frames_scored in (1, 2)  # what was ahead is scored
+
+
+@pytest.mark.parametrize("error", [cv2.error("no room for it"), MemoryError()])
+def test_what_fails_while_reading_ahead_is_told_as_the_inputs_fault(error, monkeypatch):
+    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
+    count = iter(range(100))
+
+    def failing(capture):
+        if next(count) == 2:
+            raise error
+        return capture_module.retrieve(capture)
+
+    monkeypatch.setattr("edgefake_runtime.media.retrieve", failing)
+    scored = []
+    with pytest.raises(InputError, match=r"real\.mp4: expected one that can be judged, got: (no room|out of memory)"):
+        Detector(options=DetectOptions(every=5)).detect(SAMPLES / "real.mp4", on_frame=scored.append)
+    assert len(scored) == 1  # opening took one
+    assert reading() == []
 
 
 def test_frames_are_counted_where_the_container_guesses(tmp_path):

@@ -4,6 +4,8 @@ import os
 import struct
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -149,6 +151,24 @@ def test_a_closed_video_yields_nothing_more(tmp_path: Path) -> None:
     assert not video.truncated
     with pytest.raises(ValueError, match="closed"):
         video.frames(1)
+
+
+def test_a_video_may_be_closed_while_another_thread_reads_it(tmp_path: Path) -> None:
+    """A decoder that is freed while it works takes the process along: the reader's frames end instead."""
+    path = write_video(tmp_path / "v.mp4", 120, size=(640, 480))
+    for turn in range(40):
+        video = open_video(path)
+        frames = video.frames(1 + turn % 3)
+        seen: list[int] = []
+        reader = threading.Thread(target=lambda frames=frames, seen=seen: seen.extend(f.index for f in frames))
+        reader.start()
+        time.sleep(0.002 * (turn % 10))
+        video.close()
+        reader.join(30)
+        assert not reader.is_alive()
+        assert seen == list(range(0, 120, 1 + turn % 3))[: len(seen)]
+        assert video.exhausted == (video.frames_read == 120)
+        assert list(frames) == []
 
 
 def test_no_descriptor_stays_open(tmp_path: Path) -> None:

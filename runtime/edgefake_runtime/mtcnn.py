@@ -6,30 +6,38 @@ equal minimum face size both find the same faces; `scripts/golden_mtcnn.py` writ
 and tests compare with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from .cpu import cores
 from .errors import ModelFileError, UsageError
 from .resample import AreaTable
-from .session import open_session
+from .session import check_threads, open_session
 from .shipped import models_folder
+from .suppression import non_maximum_suppression, overlap
 
 if TYPE_CHECKING:
     from .tflite_faces import TfliteFaceNetwork
 
-__all__ = ["Face", "FaceDetector", "default_min_face", "non_maximum_suppression"]
+__all__ = ["Face", "FaceDetector", "default_min_face", "non_maximum_suppression", "overlap", "pyramid"]
 
 CELL = 12
 """Side of P-Net's receptive field, in pixels."""
 
 STRIDE = 2
 """Step of P-Net's output grid, in pixels."""
+
+BAND, BAND_ROWS = 2**16, 24
+"""Pixels of the pyramid that go through P-Net at once, about, for the processor's cache; and at least so many rows of
+its output, since the next band sees the last ten rows of pixels again."""
 
 CROP_SIDES = (24, 48)
 """Sides of R-Net's and O-Net's inputs, in pixels."""
@@ -39,6 +47,9 @@ MEAN, SCALE = 127.5, 0.0078125
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 """Least probability after P-Net, R-Net and O-Net, as published with the cascade."""
+
+BATCH = 24
+"""Crops that go through R-Net or O-Net at once: larger batches leave the processor's cache."""
 
 FACTOR = 0.709
 """From one scale of the pyramid to the next."""
@@ -55,6 +66,8 @@ OVERLAPS = (0.7, 0.7, 0.7)
 Floats = NDArray[np.float32]
 Format = Literal["onnx", "tflite"]
 Point = tuple[float, float]
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -102,68 +115,35 @@ def pyramid(height: int, width: int, *, min_face: int, factor: float) -> list[fl
     return scales
 
 
-def overlap(a: Floats, b: Floats, *, minimum: bool = False) -> Floats:
-    """Overlap of each box of `a` with each of `b`: intersection over union, or over the smaller box.
+@dataclass(frozen=True)
+class _Band:
+    """Rows of P-Net's output at one scale of the pyramid, which one run gives.
 
-    Args:
-        a: (N, 4) x0, y0, x1, y1.
-        b: (M, 4).
-        minimum: divide by the smaller box instead of the union, and count pixels (a box from 0 to 9 is 10
-            wide), as facenet-pytorch does there.
-
-    Returns:
-        (N, M), 0 to 1.
+    Attributes:
+        level: of the pyramid.
+        height, width: of the frame there, in pixels.
+        first, last: rows of the output, `last` excluded.
     """
-    pixel = np.float32(1 if minimum else 0)
-    a, b = a.T[:, :, None], b.T[:, None, :]  # (4, N, 1), (4, 1, M)
-    width = np.maximum(np.minimum(a[2], b[2]) - np.maximum(a[0], b[0]) + pixel, 0)
-    height = np.maximum(np.minimum(a[3], b[3]) - np.maximum(a[1], b[1]) + pixel, 0)
-    inter = width * height  # (N, M)
-    areas = [(box[2] - box[0] + pixel) * (box[3] - box[1] + pixel) for box in (a, b)]
-    whole = np.minimum(*areas) if minimum else areas[0] + areas[1] - inter
-    shares: Floats = inter / np.maximum(whole, np.float32(1e-12))  # 0 for boxes without area
-    return shares
+
+    level: int
+    height: int
+    width: int
+    first: int
+    last: int
+
+    @property
+    def pixels(self) -> slice:
+        """Rows of the frame that the output's rows see."""
+        return slice(self.first * STRIDE, min((self.last - 1) * STRIDE + CELL, self.height))
 
 
-def _keep_in_block(boxes: Floats, threshold: float, minimum: bool) -> NDArray[np.bool_]:
-    """Greedy suppression of boxes in order of score, as the fixed point of "no kept box before overlaps".
-
-    A pass settles at least one more box; in practice a few passes settle all (Cluster NMS, Zheng et al.,
-    2020).
-    """
-    suppresses = np.triu(overlap(boxes, boxes, minimum=minimum) > threshold, 1)
-    keep = np.logical_not(suppresses.any(0))
-    while True:
-        settled = np.logical_not(suppresses[keep].any(0))
-        if np.array_equal(settled, keep):
-            return keep
-        keep = settled
-
-
-def non_maximum_suppression(
-    boxes: Floats, scores: Floats, threshold: float, *, minimum: bool = False, block: int = 256
-) -> NDArray[np.intp]:
-    """Greedy non-maximum suppression: best score first, drop what overlaps a kept box by above `threshold`.
-
-    Works through blocks of boxes, so that memory grows with kept boxes times `block`, not with boxes squared.
-
-    Args:
-        boxes: (N, 4) x0, y0, x1, y1.
-        scores: (N,).
-        threshold: of the overlap.
-        minimum: measure the overlap against the smaller box, not the union.
-        block: boxes that are compared with each other at once.
-
-    Returns:
-        (K,) indices of the kept boxes, best score first; of equal scores the earlier box wins.
-    """
-    order = np.argsort(-scores, kind="stable")
-    kept = order[:0]
-    for start in range(0, len(order), block):
-        rest = order[start : start + block]
-        rest = rest[~(overlap(boxes[kept], boxes[rest], minimum=minimum) > threshold).any(0)]
-        kept = np.concatenate([kept, rest[_keep_in_block(boxes[rest], threshold, minimum)]])
-    return kept
+def _bands(sizes: Iterable[tuple[int, int]], most: int) -> Iterator[_Band]:
+    """Cuts every scale (height, width) into bands of about `most` pixels or less."""
+    for level, (height, width) in enumerate(sizes):
+        rows = (height - CELL + 1) // STRIDE + 1
+        count = max(min(-(-height * width // most), rows // BAND_ROWS), 1)
+        edges = [rows * i // count for i in range(count + 1)]
+        yield from (_Band(level, height, width, first, last) for first, last in pairwise(edges))
 
 
 def _shift(boxes: Floats, shifts: Floats, extra: float) -> Floats:
@@ -190,7 +170,9 @@ def _pixels(boxes: Floats, height: int, width: int) -> NDArray[np.intp]:
     return np.concatenate([corners, np.minimum(whole[:, 2:], (width, height))], 1)
 
 
-def _candidates(shifts: Floats, probability: Floats, scale: float, threshold: float) -> tuple[Floats, Floats, Floats]:
+def _candidates(
+    shifts: Floats, probability: Floats, scale: float, threshold: float, *, first: int
+) -> tuple[Floats, Floats, Floats]:
     """Boxes that P-Net proposes at one scale.
 
     Args:
@@ -198,15 +180,17 @@ def _candidates(shifts: Floats, probability: Floats, scale: float, threshold: fl
         probability: (rows, columns).
         scale: of the pyramid.
         threshold: of the probability.
+        first: row of the whole output that row 0 is.
 
     Returns:
         Boxes (N, 4) in whole pixels of the frame before the shift, scores (N,), shifts (N, 4).
     """
     rows, columns = np.nonzero(probability >= np.float32(threshold))
-    corners = np.stack([columns, rows], 1).astype(np.float32) * STRIDE
-    first = np.floor((corners + 1) / np.float32(scale))
-    last = np.floor((corners + CELL) / np.float32(scale))
-    return np.concatenate([first, last], 1), probability[rows, columns], shifts[:, rows, columns].T
+    corners = np.stack([columns, rows + first], 1).astype(np.float32) * STRIDE
+    first_pixels = np.floor((corners + 1) / np.float32(scale))
+    last_pixels = np.floor((corners + CELL) / np.float32(scale))
+    boxes = np.concatenate([first_pixels, last_pixels], 1)
+    return boxes, probability[rows, columns], shifts[:, rows, columns].T
 
 
 def _normalize(pixels: Floats) -> Floats:
@@ -219,11 +203,14 @@ def _normalize(pixels: Floats) -> Floats:
 class FaceDetector:
     """Finds faces in frames. Thread-safe; loads 2 MB of networks once.
 
+    Threads of ONNX Runtime share out the bands of the pyramid and the batches of crops, one thread each: the maps are
+    too small for two threads on one.
+
     Args:
         min_face: side of the smallest face to find, in pixels, at least 12. Time falls with its square.
         thresholds: of the probability after P-Net, R-Net and O-Net.
         factor: from one scale of the pyramid to the next.
-        threads: of ONNX Runtime or LiteRT; None for one per core.
+        threads: that search a frame; None for one per core.
         folder: with pnet, rnet and onet as .onnx or .tflite; the shipped ones when None.
         format: of the networks; "tflite" is what an app runs.
 
@@ -253,8 +240,14 @@ class FaceDetector:
         self.min_face = min_face
         self.thresholds = thresholds
         self.factor = factor
+        check_threads(threads)
+        threads = cores() if threads is None else threads
         folder = models_folder() / "mtcnn" if folder is None else folder
-        self._pnet, self._rnet, self._onet = (_load(folder / f"{name}.{format}", threads) for name in _NAMES)
+        self._threads, inside = (
+            (threads, 1) if format == "onnx" else (1, threads)
+        )  # LiteRT's interpreters run one by one
+        self._pool = ThreadPoolExecutor(self._threads, "edgefake faces") if self._threads > 1 else None
+        self._pnet, self._rnet, self._onet = (_load(folder / f"{name}.{format}", inside) for name in _NAMES)
 
     def detect(self, frame: NDArray[np.uint8], *, min_face: int | None = None) -> list[Face]:
         """Finds the faces of one frame.
@@ -280,23 +273,32 @@ class FaceDetector:
         boxes = self._refine(table, self._propose(table, scales))
         return self._conclude(table, boxes)
 
+    def _map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """Results in the order of the items; the threads take the items in that order."""
+        return map(work, items) if self._pool is None else self._pool.map(work, items)
+
     def _propose(self, table: AreaTable, scales: Sequence[float]) -> Floats:
         """First stage: square candidates (N, 4) from P-Net at every scale."""
-        found = [self._propose_at(table, scale) for scale in scales]
-        boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        sizes = [(int(table.height * scale + 1), int(table.width * scale + 1)) for scale in scales]
+        share = int(_UNEVEN * sum(height * width for height, width in sizes) / self._threads)
+        bands = list(_bands(sizes, min(BAND, max(share, 1))))
+        found = list(self._map(lambda band: self._propose_in(table, band, scales[band.level]), bands))
+        kept = [
+            _strongest([proposed for band, proposed in zip(bands, found, strict=True) if band.level == level])
+            for level in range(len(scales))
+        ]
+        boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*kept, strict=True))
         keep = non_maximum_suppression(boxes, scores, OVERLAPS[0])
         return _square(_shift(boxes[keep], shifts[keep], 0))
 
-    def _propose_at(self, table: AreaTable, scale: float) -> tuple[Floats, Floats, Floats]:
-        image = _normalize(table.resize(int(table.height * scale + 1), int(table.width * scale + 1)))
+    def _propose_in(self, table: AreaTable, band: _Band, scale: float) -> tuple[Floats, Floats, Floats]:
+        image = _normalize(table.resize(band.height, band.width, rows=band.pixels))
         shifts, probability = self._pnet.run(_BOXES, {"image": image[None]})
-        boxes, scores, shifts = _candidates(shifts[0], probability[0, 0], scale, self.thresholds[0])
-        keep = non_maximum_suppression(boxes, scores, SCALE_OVERLAP)
-        return boxes[keep], scores[keep], shifts[keep]
+        return _candidates(shifts[0], probability[0, 0], scale, self.thresholds[0], first=band.first)
 
     def _refine(self, table: AreaTable, boxes: Floats) -> Floats:
         """Second stage: square candidates (M, 4) that R-Net accepts."""
-        boxes, shifts, scores = _look(self._rnet, table, boxes, CROP_SIDES[0], _BOXES)
+        boxes, shifts, scores = self._look(self._rnet, table, boxes, CROP_SIDES[0], _BOXES)
         accept = scores > np.float32(self.thresholds[1])
         boxes, shifts, scores = boxes[accept], shifts[accept], scores[accept]
         keep = non_maximum_suppression(boxes, scores, OVERLAPS[1])
@@ -304,7 +306,7 @@ class FaceDetector:
 
     def _conclude(self, table: AreaTable, boxes: Floats) -> list[Face]:
         """Third stage: faces with landmarks from O-Net, the largest box first."""
-        boxes, shifts, landmarks, scores = _look(self._onet, table, boxes, CROP_SIDES[1], _LANDMARKS)
+        boxes, shifts, landmarks, scores = self._look(self._onet, table, boxes, CROP_SIDES[1], _LANDMARKS)
         accept = scores > np.float32(self.thresholds[2])
         boxes, shifts, landmarks, scores = boxes[accept], shifts[accept], landmarks[accept], scores[accept]
         sides = boxes[:, 2:] - boxes[:, :2] + 1
@@ -317,12 +319,44 @@ class FaceDetector:
         keep = keep[np.argsort(areas)[::-1]]
         return _faces(boxes[keep], scores[keep], points[keep])
 
+    def _look(
+        self,
+        session: "onnxruntime.InferenceSession | TfliteFaceNetwork",
+        table: AreaTable,
+        boxes: Floats,
+        side: int,
+        outputs: Sequence[str],
+    ) -> list[Floats]:
+        """Runs R-Net or O-Net on the crops of boxes; drops boxes without a pixel in the frame.
+
+        Returns:
+            The boxes (N, 4), then the network's outputs, the probability as (N,).
+        """
+        pixels = _pixels(boxes, table.height, table.width)
+        inside = (pixels[:, 2:] > pixels[:, :2]).all(1)
+        boxes, pixels = boxes[inside], pixels[inside]
+        batches = np.array_split(pixels, max(-(-len(pixels) // BATCH), min(len(pixels), self._threads), 1))
+        found = self._map(lambda batch: session.run(outputs, {"image": _normalize(table.crops(batch, side))}), batches)
+        *values, probability = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return [boxes, *values, probability[:, 0]]
+
 
 _NAMES = ("pnet", "rnet", "onet")
 _BOXES = ("boxes", "probability")
 _LANDMARKS = ("boxes", "landmarks", "probability")
-_BATCH = 256
-"""Crops that go through R-Net or O-Net at once; bounds memory on crowded or hostile frames."""
+_UNEVEN = 1.1
+"""A band may have so many times its thread's share: at the usual factor of the pyramid, the largest scale has half of
+all pixels, a thread's share of two."""
+
+Proposed = tuple[Floats, Floats, Floats]
+"""Boxes (N, 4), scores (N,) and shifts (N, 4)."""
+
+
+def _strongest(found: Sequence[Proposed]) -> Proposed:
+    """What suppression leaves of P-Net's boxes at one scale."""
+    boxes, scores, shifts = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    keep = non_maximum_suppression(boxes, scores, SCALE_OVERLAP)
+    return boxes[keep], scores[keep], shifts[keep]
 
 
 def _check_min_face(min_face: int) -> None:
@@ -342,29 +376,6 @@ def _load(path: Path, threads: int | None) -> "onnxruntime.InferenceSession | Tf
         raise ModelFileError(
             f"expected a network of the face detector at {path}, but {error}; pip install --force-reinstall edgefake"
         ) from error
-
-
-def _look(
-    session: "onnxruntime.InferenceSession | TfliteFaceNetwork",
-    table: AreaTable,
-    boxes: Floats,
-    side: int,
-    outputs: Sequence[str],
-) -> list[Floats]:
-    """Runs R-Net or O-Net on the crops of boxes; drops boxes without a pixel in the frame.
-
-    Returns:
-        The boxes (N, 4), then the network's outputs, the probability as (N,).
-    """
-    pixels = _pixels(boxes, table.height, table.width)
-    inside = (pixels[:, 2:] > pixels[:, :2]).all(1)
-    boxes, pixels = boxes[inside], pixels[inside]
-    found = [
-        session.run(outputs, {"image": _normalize(table.crops(pixels[start : start + _BATCH], side))})
-        for start in range(0, max(len(pixels), 1), _BATCH)
-    ]
-    *values, probability = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return [boxes, *values, probability[:, 0]]
 
 
 def _faces(boxes: Floats, scores: Floats, points: Floats) -> list[Face]:

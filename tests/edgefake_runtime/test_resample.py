@@ -106,3 +106,11 @@ def test_another_type_or_shape_is_refused(image):
 def test_an_empty_result_is_refused(size):
     with pytest.raises(UsageError, match="1 x 1 or more"):
         adaptive_area(np.zeros((8, 8, 3), np.uint8), *size)
+
+
+@settings(deadline=None)
+@given(sizes, sizes, st.integers(1, 200), st.integers(1, 4), st.integers(0, 200), st.integers(0, 200))
+def test_a_band_is_those_rows_of_the_whole(new_height, new_width, width, channels, start, stop):
+    table = AreaTable(random_image(60, width, channels))
+    whole = table.resize(new_height, new_width)
+    np.testing.assert_array_equal(table.resize(new_height, new_width, rows=slice(start, stop)), whole[:, start:stop])

@@ -1,0 +1,63 @@
+"""Things timed in turns, so that other work slows all of them; turns that it slowed most do not count."""
+
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+FOREIGN = 0.05
+"""Most of the machine that other programs may take in a turn that counts."""
+
+ENOUGH = 3
+"""Turns without them that are enough."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Seconds of one run: on the wall, of all cores, and what others took of the machine meanwhile (0 to 1)."""
+
+    wall: float
+    cpu: float
+    foreign: float
+
+
+def busy_s() -> float:
+    """Seconds that the cores have worked since the machine began; 0 where the system does not tell."""
+    try:
+        words = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    except OSError:
+        return 0.0
+    ticks = [int(word) for word in words]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # without idle and waiting for disks
+
+
+def timed(run: Callable[[], tuple[float, float]]) -> Turn:
+    """One turn of what gives its own wall and CPU seconds."""
+    busy, begun = busy_s(), time.perf_counter()
+    wall, cpu = run()
+    seconds = time.perf_counter() - begun
+    foreign = (busy_s() - busy - cpu) / (seconds * (os.cpu_count() or 1))
+    return Turn(wall, cpu, max(0.0, foreign))
+
+
+def in_turns(runs: Sequence[Callable[[], tuple[float, float]]], rounds: int) -> list[list[Turn]]:
+    """`rounds` rounds of turns, after one that warms up; those that other programs disturbed go while there are enough.
+
+    Returns:
+        For each round a turn of each.
+    """
+    found = [[timed(run) for run in runs] for _ in range(rounds + 1)][1:]
+    quiet = [turns for turns in found if max(turn.foreign for turn in turns) <= FOREIGN]
+    return quiet if len(quiet) >= min(ENOUGH, rounds) else found
+
+
+def most_foreign(rounds: Sequence[Sequence[Turn]]) -> float:
+    """Of all turns."""
+    return max(turn.foreign for turns in rounds for turn in turns)
+
+
+def ratio(rounds: Sequence[Sequence[Turn]], one: int, other: int) -> float:
+    """Median over the rounds of one's wall time by another's."""
+    return statistics.median(turns[one].wall / turns[other].wall for turns in rounds)

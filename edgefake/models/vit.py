@@ -120,11 +120,28 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + NORM_EPSILON) * self.weight
 
 
-class ShiftedPatchTokenization(nn.Module):
-    """Patches of the image and its four half-patch diagonal shifts, normalized and projected (thesis eq. 3.5).
+def shifted_patches(image: Tensor, size: int) -> Tensor:
+    """Patches of the image and its four half-patch diagonal shifts, which fill with zeros (thesis eq. 3.5).
 
-    Shifts fill with zeros. Shapes: (B, 3, H, W) -> (B, N, D).
+    Args:
+        image: (B, 3, H, W), sides multiples of `size`.
+        size: P, side of a patch, pixels, even.
+
+    Returns:
+        (B, N, 15 * P * P): of the image, then up left, up right, down left, down right of it.
     """
+    half = size // 2
+    height, width = image.shape[-2:]
+    padded = F.pad(image, (half, half, half, half))
+    corners = [(0, 0), (0, size), (size, 0), (size, size)]
+    views = [image] + [padded[..., y : y + height, x : x + width] for y, x in corners]
+    stacked = torch.cat(views, dim=1)  # (B, 15, H, W)
+    patches = F.pixel_unshuffle(stacked, size)  # (B, 15 * P * P, H/P, W/P)
+    return patches.flatten(2).transpose(1, 2)
+
+
+class ShiftedPatchTokenization(nn.Module):
+    """Shifted patches, normalized and projected. Shapes: (B, 3, H, W) -> (B, N, D)."""
 
     def __init__(self, patch_size: int, dim: int, *, ternary: bool = False) -> None:
         super().__init__()
@@ -135,14 +152,7 @@ class ShiftedPatchTokenization(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Cut, normalize and project."""
-        half, size = self.patch_size // 2, self.patch_size
-        height, width = image.shape[-2:]
-        padded = F.pad(image, (half, half, half, half))
-        corners = [(0, 0), (0, size), (size, 0), (size, size)]
-        views = [image] + [padded[..., y : y + height, x : x + width] for y, x in corners]
-        stacked = torch.cat(views, dim=1)  # (B, 15, H, W)
-        patches = F.pixel_unshuffle(stacked, size)  # (B, 15 * P * P, H/P, W/P)
-        tokens: Tensor = self.linear(self.norm(patches.flatten(2).transpose(1, 2)))  # (B, N, D)
+        tokens: Tensor = self.linear(self.norm(shifted_patches(image, self.patch_size)))  # (B, N, D)
         return tokens
 
 
@@ -162,6 +172,14 @@ class ConvolutionalTokenization(nn.Module):
         return tokens
 
 
+def attend(qkv: Tensor, heads: int) -> Tensor:
+    """Scaled dot-product attention (thesis eq. 3.13-3.15): queries, keys, values (B, N, 3 * D) -> (B, N, D)."""
+    batch, tokens, width = qkv.shape
+    dim = width // 3
+    q, k, v = qkv.view(batch, tokens, 3, heads, dim // heads).permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, N, D/heads)
+    return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, dim)
+
+
 class Attention(nn.Module):
     """Multi-head self-attention, RMSNorm before both projections (thesis eq. 3.13-3.15)."""
 
@@ -175,11 +193,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Attend among tokens: (B, N, D) -> (B, N, D)."""
-        batch, tokens, dim = x.shape
-        qkv = self.qkv(self.norm_qkv(x)).view(batch, tokens, 3, self.heads, dim // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, N, D/heads)
-        mixed = F.scaled_dot_product_attention(q, k, v)
-        mixed = mixed.transpose(1, 2).reshape(batch, tokens, dim)
+        mixed = attend(self.qkv(self.norm_qkv(x)), self.heads)
         result: Tensor = self.out(self.norm_out(mixed))
         return result
 

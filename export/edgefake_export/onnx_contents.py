@@ -22,13 +22,13 @@ __all__ = ["listing", "plan"]
 FATAL = 4
 """ONNX Runtime's log level that keeps its own lines off standard error; errors still raise."""
 
-PASSING = ("Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose")
+PASSING = ("Cast", "DequantizeLinear", "Gather", "Identity", "QuantizeLinear", "Reshape", "Transpose")
 """Operators that hand a weight on to the one that works with it."""
 
 LONGEST_PASS = 4
 
 PACKED = re.compile(r"\.levels([24])$")
-"""Names of weights that edgefake packs; for older runtimes into bytes, several to each."""
+"""Names of weights that edgefake packs, mostly into bytes, several to each."""
 
 DATA_FIELDS = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
 """Where a TensorProto may keep its numbers."""
@@ -117,7 +117,8 @@ def _tensors(graph: GraphProto | FunctionProto) -> Iterator[tuple[TensorProto, t
             return
         seen.add(name)
         for node in users[name]:
-            on = name == node.input[0] or "Quantize" in node.op_type  # a shape belongs to Reshape itself
+            through = 1 if node.op_type == "Gather" else 0  # bytes are looked up in a table; a shape is Reshape's own
+            on = name == node.input[through] or "Quantize" in node.op_type
             if passes and on and node.op_type in PASSING:
                 yield from readers(node.output[0], seen, passes - 1)
             else:

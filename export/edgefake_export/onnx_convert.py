@@ -12,7 +12,7 @@ from edgefake_runtime.metadata import ModelMetadata
 from .cells import Choices, Recipe, resolve
 from .example import require_example
 from .onnx_lower import lower
-from .onnx_ops import TRANSLATIONS
+from .onnx_ops import translations
 from .onnx_pack import finish
 from .rounding import require_finite, round_network
 from .silence import quiet_export
@@ -44,7 +44,7 @@ def trace(module: nn.Module, example: Tensor, opset: int) -> onnx.ModelProto:
                 output_names=["logits"],
                 dynamic_shapes=({0: torch.export.Dim("batch")},),
                 opset_version=opset,
-                custom_translation_table=TRANSLATIONS,
+                custom_translation_table=translations(opset),
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
@@ -70,11 +70,12 @@ def write_onnx(
     """
     require_example(network, example)
     qdq = recipe.style == "qdq"
-    lowered = lower(network, bits=recipe.bits if recipe.ternary else 32)
-    model = trace(lowered, example, PLAIN_OPSET if qdq or recipe.older_runtimes else OPSET)
+    plain = qdq or recipe.older_runtimes
+    lowered = lower(network, bits=recipe.bits if recipe.ternary else 32, fused=not plain)
+    model = trace(lowered, example, PLAIN_OPSET if plain else OPSET)
     if qdq:
         next(entry for entry in model.opset_import if entry.domain == "").version = QDQ_OPSET
-    return finish(model, metadata, older_runtimes=recipe.older_runtimes, slim=recipe.bits == 32)
+    return finish(model, metadata, types=qdq, older_runtimes=recipe.older_runtimes, slim=recipe.bits == 32)
 
 
 def to_onnx(

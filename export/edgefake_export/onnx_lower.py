@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from edgefake.models import BitLinear
+from edgefake.models.vit import Attention, ShiftedPatchTokenization
 from edgefake.quantized import Activations, QuantizedLayer, StoredWeight
 
 from .fold import FloatBitLinear, children_of, fold
-from .onnx_ops import absmax_linear, static_levels, stored_weight, zeropoint_linear
+from .onnx_ops import absmax_linear, attention, patches, static_levels, stored_weight, zeropoint_linear
 
 __all__ = ["IntegerLinear", "StoredConv", "StoredLinear", "lower"]
 
@@ -54,7 +55,8 @@ class IntegerLinear(_Stored):
     def forward(self, x: Tensor) -> Tensor:
         """Multiply in whole numbers, rescale, add the bias."""
         if self.zero is None:
-            return self.add_bias(absmax_linear(x, self.levels, self.scale))
+            found: Tensor = absmax_linear(x, self.levels, self.scale, self.bias)
+            return found
         return self.add_bias(zeropoint_linear(x, self.levels, self.scale, self.zero))
 
 
@@ -93,6 +95,45 @@ class StoredConv(_Stored):
         return convolved if self.outputs is None else _rounded(convolved, self.outputs, unsigned=True)
 
 
+class FusedAttention(nn.Module):
+    """`Attention` as one operator between its two linear layers: (B, N, D) -> (B, N, D)."""
+
+    def __init__(self, like: Attention) -> None:
+        super().__init__()
+        self.heads = like.heads
+        self.norm_qkv, self.qkv, self.norm_out, self.out = like.norm_qkv, like.qkv, like.norm_out, like.out
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend among tokens."""
+        mixed: Tensor = attention(self.qkv(self.norm_qkv(x)), self.heads)
+        result: Tensor = self.out(self.norm_out(mixed))
+        return result
+
+
+class GatheredPatches(nn.Module):
+    """`ShiftedPatchTokenization` with its patches from one operator: (B, 3, H, W) -> (B, N, D)."""
+
+    def __init__(self, like: ShiftedPatchTokenization) -> None:
+        super().__init__()
+        self.patch_size = like.patch_size
+        self.norm, self.linear = like.norm, like.linear
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Cut, normalize and project."""
+        tokens: Tensor = self.linear(self.norm(patches(image, self.patch_size)))
+        return tokens
+
+
+def _fuse(parent: nn.Module) -> None:
+    """Replace what the runtime has one operator for, below a module whose layers are lowered."""
+    for name, child in children_of(parent):
+        _fuse(child)
+        if isinstance(child, Attention):
+            setattr(parent, name, FusedAttention(child))
+        elif isinstance(child, ShiftedPatchTokenization):
+            setattr(parent, name, GatheredPatches(child))
+
+
 def _rounded(x: Tensor, activations: Activations, *, unsigned: bool) -> Tensor:
     if activations.method == "static":
         found: Tensor = static_levels(x, activations.scale, activations.zero, unsigned)
@@ -118,12 +159,13 @@ def _lowered(layer: nn.Module, *, bits: int) -> nn.Module | None:
     return StoredLinear(layer, container=container)
 
 
-def lower(network: nn.Module, *, bits: int) -> nn.Module:
+def lower(network: nn.Module, *, bits: int, fused: bool = False) -> nn.Module:
     """A copy whose quantized layers are ready for the exporter.
 
     Args:
         network: on the CPU, in evaluation mode; left as it is.
         bits: that a BitLinear weight takes in the file: 2, 4 or 8, or 32 for floats.
+        fused: with attention and patches as operators of their own, for opset 23.
     """
     holder = nn.Sequential(copy.deepcopy(network))
     replacements: dict[nn.Module, nn.Module | None] = {}
@@ -136,5 +178,7 @@ def lower(network: nn.Module, *, bits: int) -> nn.Module:
             lowered = replacements[child]
             if lowered is not None:
                 setattr(parent, name, lowered)
+    if fused:
+        _fuse(holder)
     inner: nn.Module = holder[0]
     return inner.eval()

@@ -6,26 +6,33 @@ file stores at few bits stay nodes of a domain of our own, `StoredWeight`, until
 
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnxscript import opset23, values
 from torch import Tensor
 
 from edgefake.models.bitlinear import ACTIVATION_LEVELS, EPSILON, quantize_activations
+from edgefake.models.vit import attend, shifted_patches
 from edgefake.quantizers import zeropoint
 
 __all__ = [
     "DOMAIN",
     "STORED_WEIGHT",
-    "TRANSLATIONS",
     "absmax_linear",
+    "attention",
+    "patches",
     "static_levels",
     "stored_weight",
+    "translations",
     "zeropoint_linear",
 ]
 
 DOMAIN, STORED_WEIGHT = "edgefake", "StoredWeight"
 """Of the node that stands for a weight in the traced graph; none is left in a file."""
+
+FUSED_OPSET = 23
+"""From here on there is Attention, and (since 21) a QuantizeLinear with a scale a row."""
 
 ZERO_POINT = 128
 FLOAT, UINT8, INT8 = 1, 2, 3
@@ -48,8 +55,8 @@ def _stored_weight_operator() -> Any:
 
 
 @torch.library.custom_op("edgefake::absmax_linear", mutates_args=())
-def absmax_linear(x: Tensor, levels: Tensor, scale: Tensor) -> Tensor:
-    """Rescale the product, scale / gamma * (x~ W~): rows of x at 8 bits times whole numbers.
+def absmax_linear(x: Tensor, levels: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+    """Rescale the product, scale / gamma * (x~ W~) + bias: rows of x at 8 bits times whole numbers.
 
     Sums of at most 127 * in_features ternary numbers are exact in float32 (in_features < 132104).
 
@@ -57,13 +64,15 @@ def absmax_linear(x: Tensor, levels: Tensor, scale: Tensor) -> Tensor:
         x: (..., in), float32.
         levels: (in, out), int8.
         scale: float32, () or (out,).
+        bias: (out,), float32.
     """
     rounded, gamma = quantize_activations(x)
-    return (rounded @ levels.to(rounded.dtype)) * (scale / gamma)
+    y = (rounded @ levels.to(rounded.dtype)) * (scale / gamma)
+    return y if bias is None else y + bias
 
 
 @absmax_linear.register_fake
-def _(x: Tensor, levels: Tensor, scale: Tensor) -> Tensor:
+def _(x: Tensor, levels: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
     return x.new_empty((*x.shape[:-1], levels.shape[-1]))
 
 
@@ -122,6 +131,29 @@ def _(x: Tensor, scale: float, zero: int, unsigned: bool) -> Tensor:
     return torch.empty_like(x)
 
 
+@torch.library.custom_op("edgefake::attention", mutates_args=())
+def attention(qkv: Tensor, heads: int) -> Tensor:
+    """See `attend`: one operator from the layer that makes queries, keys and values to the one that mixes heads."""
+    return attend(qkv, heads).clone()
+
+
+@attention.register_fake
+def _(qkv: Tensor, heads: int) -> Tensor:
+    return qkv.new_empty((*qkv.shape[:-1], qkv.shape[-1] // 3))
+
+
+@torch.library.custom_op("edgefake::patches", mutates_args=())
+def patches(image: Tensor, size: int) -> Tensor:
+    """See `shifted_patches`; the image's sides are constants of the file."""
+    return shifted_patches(image, size).clone()
+
+
+@patches.register_fake
+def _(image: Tensor, size: int) -> Tensor:
+    batch, channels, height, width = image.shape
+    return image.new_empty((batch, height // size * (width // size), 5 * channels * size**2))
+
+
 def _last_axis() -> Any:
     return op.Constant(value_ints=[-1])
 
@@ -136,14 +168,40 @@ def _unsigned(scaled: Any) -> Any:
     return op.QuantizeLinear(scaled, op.Constant(value_float=1.0), zero_point), zero_point
 
 
-def _translate_absmax_linear(x: Any, levels: Any, scale: Any) -> Any:
-    """Unsigned activations around 128, int8 weights, int32 sums; 127 * (1 / a), not 127 / a, is what torch computes."""
-    largest = op.ReduceMax(op.Abs(x), _last_axis(), keepdims=1)
-    clamped = op.Max(largest, op.Constant(value_float=EPSILON))
-    gamma = op.Mul(op.Reciprocal(clamped), op.Constant(value_float=ACTIVATION_LEVELS))  # (..., 1)
+def _largest(x: Any) -> Any:
+    """The largest magnitude of each row, a (..., 1)."""
+    return op.Max(op.ReduceMax(op.Abs(x), _last_axis(), keepdims=1), op.Constant(value_float=EPSILON))
+
+
+def _translate_absmax_linear(x: Any, levels: Any, scale: Any, bias: Any) -> Any:
+    """Unsigned activations around 128, int8 weights, int32 sums: scale a / 127 * (round(x / (a / 127)) W~).
+
+    A row is one block of QuantizeLinear, which therefore needs no product before it. Where torch multiplies by
+    127 * (1 / a) this divides by a / 127: the two differ by a level where a value lies at a tie to the last bit.
+
+    ONNX Runtime (1.24 to 1.32 at least) makes Cast(MatMulInteger) Mul(a, b) one operator, which is welcome, and an Add
+    of a bias behind it a part of that, which it then multiplies by a too. A quotient in the place of Mul(a, b) keeps it
+    from that.
+    """
+    largest = _largest(x)
+    levels_each = op.Constant(value_float=ACTIVATION_LEVELS)
+    step = op.Div(largest, levels_each)  # (..., 1)
+    zero_point = op.Cast(op.Constant(value_int=ZERO_POINT), to=UINT8)
+    rows = op.Expand(zero_point, op.Shape(step))  # (..., 1): QuantizeLinear wants one for each scale
+    rounded = op.QuantizeLinear(x, step, rows, axis=-1, block_size=levels.shape[0])
+    sums = op.Cast(op.MatMulInteger(rounded, levels, zero_point), to=FLOAT)  # (..., out)
+    if bias is None:
+        return op.Mul(sums, op.Mul(largest, op.Div(scale, levels_each)))
+    return op.Add(op.Mul(sums, op.Div(largest, op.Div(levels_each, scale))), bias)
+
+
+def _translate_absmax_linear_plainly(x: Any, levels: Any, scale: Any, bias: Any) -> Any:
+    """The same without blocks; 127 * (1 / a), not 127 / a, is what torch computes."""
+    gamma = op.Mul(op.Reciprocal(_largest(x)), op.Constant(value_float=ACTIVATION_LEVELS))  # (..., 1)
     rounded, zero_point = _unsigned(op.Mul(x, gamma))
     sums = op.MatMulInteger(rounded, levels, zero_point)  # (..., out), int32
-    return op.Mul(op.Cast(sums, to=FLOAT), op.Div(scale, gamma))
+    y = op.Mul(op.Cast(sums, to=FLOAT), op.Div(scale, gamma))
+    return y if bias is None else op.Add(y, bias)
 
 
 def _translate_zeropoint_linear(x: Any, levels: Any, scale: Any, zero: Any) -> Any:
@@ -171,10 +229,48 @@ def _translate_static_levels(x: Any, scale: float, zero: int, unsigned: bool) ->
     return op.DequantizeLinear(op.QuantizeLinear(x, step, zero_point), step, zero_point)
 
 
-TRANSLATIONS: dict[Any, Any] = {
-    torch.ops.edgefake.absmax_linear.default: _translate_absmax_linear,
-    torch.ops.edgefake.zeropoint_linear.default: _translate_zeropoint_linear,
-    torch.ops.edgefake.stored_weight.default: _translate_stored_weight,
-    torch.ops.edgefake.static_levels.default: _translate_static_levels,
-}
-"""For `torch.onnx.export(custom_translation_table=...)`."""
+def _translate_attention(qkv: Any, heads: int) -> Any:
+    q, k, v = op.Split(qkv, axis=-1, num_outputs=3)
+    return op.Attention(q, k, v, q_num_heads=heads, kv_num_heads=heads)[0]
+
+
+def _translate_patches(image: Any, size: int) -> Any:
+    """Rows of half a patch, gathered in the order of `shifted_patches`: every shift begins at a multiple of them.
+
+    Which row a feature begins with is a sum, of where its patch lies and where it lies in the patch. The runtime adds
+    them up when it loads the file; torch's exporter would, and fill the file, were there not a ConstantOfShape.
+    """
+    channels, height, width = image.shape[1:]
+    half = size // 2
+    tall, wide = height + size, width // half + 2  # of the padded image: pixels, rows of half a patch
+    padded = op.Pad(image, op.Constant(value_ints=[0, 0, half, half] * 2))
+    chunks = op.Reshape(padded, op.Constant(value_ints=[0, channels * tall * wide, half]))
+    down, right = np.mgrid[: height // size, : width // size]
+    places = (down * size * wide + right * 2).reshape(-1, 1)
+    channel, y, x = np.ogrid[:channels, :size, :2]
+    corners = [(half, 1), (0, 0), (0, 2), (size, 0), (size, 2)]  # pixels down, rows across
+    features = np.stack([(channel * tall + top + y) * wide + left + x for top, left in corners]).reshape(1, -1)
+    zeros = op.ConstantOfShape(
+        op.Constant(value_ints=places.shape), value=onnx.numpy_helper.from_array(np.zeros(1, np.int32))
+    )
+    rows = op.Add(op.Add(zeros, _int32(places)), _int32(features))
+    taken = op.Gather(chunks, rows, axis=1)  # (B, N, 15 * P * 2, P / 2)
+    return op.Reshape(taken, op.Constant(value_ints=[0, places.size, features.size * half]))
+
+
+def _int32(values: Any) -> Any:
+    return op.Constant(value=onnx.numpy_helper.from_array(values.astype(np.int32)))
+
+
+def translations(opset: int) -> dict[Any, Any]:
+    """How each operator is written in a graph of this opset; for `torch.onnx.export(custom_translation_table=...)`."""
+    named, fused = torch.ops.edgefake, opset >= FUSED_OPSET
+    table = {
+        named.absmax_linear.default: _translate_absmax_linear if fused else _translate_absmax_linear_plainly,
+        named.zeropoint_linear.default: _translate_zeropoint_linear,
+        named.stored_weight.default: _translate_stored_weight,
+        named.static_levels.default: _translate_static_levels,
+    }
+    if fused:
+        table |= {named.attention.default: _translate_attention, named.patches.default: _translate_patches}
+    return table

@@ -1,6 +1,7 @@
 """An exported graph made ready to ship: weights at their bits, short names, no trace of the machine."""
 
 import ast
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +16,10 @@ from onnx import TensorProto, helper, numpy_helper
 from edgefake_runtime import __version__
 from edgefake_runtime.metadata import METADATA_KEY, ModelMetadata
 
-from .bits import pack_levels
+from .bits import pack_levels, unpack_levels
 from .onnx_older_opset import lower_opset
 from .onnx_ops import DOMAIN, STORED_WEIGHT
+from .onnx_tidy import separate_sums, share_zero_points
 from .silence import quiet_export
 
 __all__ = ["INT2_OPSET", "INT4_OPSET", "finish", "halve_weights", "pack_weights"]
@@ -30,6 +32,9 @@ OPSETS = {2: INT2_OPSET, 4: INT4_OPSET, 8: 0}
 
 LEVELS = re.compile(r"\.levels([248])$")
 SCOPES = "pkg.torch.onnx.name_scopes"
+
+FOLD_TO = 4096
+"""Bytes: constants that are computed when a file is loaded are not stored, where they would be larger."""
 
 HALF_FROM = 1024
 """Fewest weights that are worth two more operators in the graph for half their bytes."""
@@ -57,71 +62,60 @@ def _packed(weight: TensorProto, bits: int) -> TensorProto:
 
 
 def _unpacking(weight: TensorProto, bits: int, out: str) -> tuple[list[TensorProto], list[onnx.NodeProto]]:
-    """Bytes of several levels each, and standard operators that take them apart once, when the file is loaded.
-
-    Level i of a byte b is floor(b / 2^(bits i)) mod 2^bits, and from 2^(bits - 1) up it stands for a negative one.
-    """
-    per, count = 8 // bits, int(np.prod(weight.dims, dtype=np.int64))
+    """Bytes of several levels each, and a table of what is in a byte, looked up once, when the file is loaded."""
+    per, shape = 8 // bits, tuple(weight.dims)
+    count = math.prod(shape)
     raw = pack_levels(numpy_helper.to_array(weight), bits)
-    constants = {
-        "bytes": np.frombuffer(raw, np.uint8).reshape(-1, 1),
-        "shift": (2 ** (bits * np.arange(per))).astype(np.int32)[None],
-        "base": np.int32(2**bits),
-        "half": np.int32(2 ** (bits - 1)),
-        "flat": np.array([-1], np.int64),
-        "start": np.array([0], np.int64),
-        "end": np.array([count], np.int64),
-        "shape": np.array(weight.dims, np.int64),
+    table, name = f"levels{bits}_table", weight.name
+    every = np.stack([unpack_levels(bytes([byte]), bits, (per,)) for byte in range(256)])  # (256, levels in a byte)
+    constants: dict[str, NDArray[Any]] = {
+        name: np.frombuffer(raw, np.uint8),
+        table: every,
+        f"{name}/shape": np.array(shape, np.int64),
     }
-    names = {key: weight.name if key == "bytes" else f"{weight.name}/{key}" for key in constants}
-    tensors = [numpy_helper.from_array(np.asarray(value), names[key]) for key, value in constants.items()]
-    steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
-        ("Cast", ["bytes"], "wide", {"to": TensorProto.INT32}),
-        ("Div", ["wide", "shift"], "shifted", {}),
-        ("Mod", ["shifted", "base"], "codes", {}),
-        ("Add", ["codes", "half"], "raised", {}),
-        ("Mod", ["raised", "base"], "wrapped", {}),
-        ("Sub", ["wrapped", "half"], "signed", {}),
-        ("Reshape", ["signed", "flat"], "row", {}),
-        ("Slice", ["row", "start", "end"], "cut", {}),
-        ("Reshape", ["cut", "shape"], "whole", {}),
-        ("Cast", ["whole"], "out", {"to": TensorProto.INT8}),
-    ]
-    place = names | {"out": out}
-    nodes = []
-    for kind, inputs, result, attributes in steps:
-        place.setdefault(result, f"{weight.name}/{result}")
-        nodes.append(
-            helper.make_node(kind, [place[i] for i in inputs], [place[result]], f"{place[result]}/{kind}", **attributes)
-        )
-    return tensors, nodes
+    nodes = [_cast(name, TensorProto.INT32, out=f"{name}/index")]
+    nodes.append(helper.make_node("Gather", [table, f"{name}/index"], [f"{name}/rows"], f"{name}/rows/Gather"))
+    rows = f"{name}/rows"
+    if count % per:
+        constants |= {"levels_flat": np.array([-1]), "levels_start": np.array([0]), f"{name}/count": np.array([count])}
+        nodes.append(helper.make_node("Reshape", [rows, "levels_flat"], [f"{name}/flat"], f"{name}/flat/Reshape"))
+        rows = f"{name}/whole"
+        cut = [f"{name}/flat", "levels_start", f"{name}/count"]
+        nodes.append(helper.make_node("Slice", cut, [rows], f"{rows}/Slice"))
+    nodes.append(helper.make_node("Reshape", [rows, f"{name}/shape"], [out], f"{out}/Reshape"))
+    return [numpy_helper.from_array(value, key) for key, value in constants.items()], nodes
 
 
-def pack_weights(model: onnx.ModelProto, *, older_runtimes: bool = False) -> None:
-    """Turn int8 initializers called `levels2` and `levels4` into tensors of so many bits behind a Cast, in place.
+def pack_weights(model: onnx.ModelProto, *, types: bool, older_runtimes: bool = False) -> None:
+    """Store int8 initializers called `levels2` and `levels4` in so many bits, in place.
 
-    ONNX Runtime folds the Cast when it loads the file, so that products run on its int8 kernels.
+    ONNX Runtime unpacks them when it loads the file, so that products run on its int8 kernels. INT4 is a type of the
+    opset that torch writes; INT2 asks for opset 25, at which ONNX Runtime (up to 1.32) takes Attention apart.
 
     Args:
-        model: of an opset that torch writes; raised to the first that has the types.
-        older_runtimes: bytes and ordinary operators instead, for runtimes without INT2.
+        model: of an opset that torch writes; raised to the first that has the types that are used.
+        types: write INT2 too, for compilers; bytes and a table of what each stands for otherwise.
+        older_runtimes: bytes at 4 bits too, for runtimes without INT4.
     """
     graph, opset = model.graph, next(entry for entry in model.opset_import if entry.domain == "")
     nodes: list[onnx.NodeProto] = []
+    known: set[str] = set()
     for weight, bits in _levels_of(graph):
         if bits == 8:
             continue
         wide = f"{weight.name}/int8"
+        as_type = types or (bits == 4 and not older_runtimes)
         tensors, unpacking = (
-            _unpacking(weight, bits, wide)
-            if older_runtimes
-            else ([_packed(weight, bits)], [_cast(weight.name, TensorProto.INT8, out=wide)])
+            ([_packed(weight, bits)], [_cast(weight.name, TensorProto.INT8, out=wide)])
+            if as_type
+            else _unpacking(weight, bits, wide)
         )
         _rename_uses(graph, weight.name, wide)
         graph.initializer.remove(weight)
-        graph.initializer.extend(tensors)
+        graph.initializer.extend(tensor for tensor in tensors if tensor.name not in known)
+        known |= {tensor.name for tensor in tensors}
         nodes += unpacking
-        if not older_runtimes:
+        if as_type:
             opset.version = max(opset.version, OPSETS[bits])
     _prepend(graph, nodes)
     # The smallest that may be: runtimes refuse a later one than theirs, and torch writes more than its opset asks for.
@@ -267,7 +261,7 @@ def _name_weights(graph: onnx.GraphProto) -> None:
 def _slimmed(model: onnx.ModelProto) -> onnx.ModelProto:
     """Fold and merge what the exporter left, by onnxslim."""
     with quiet_export():
-        slim = onnxslim.slim(model)
+        slim = onnxslim.slim(model, size_threshold=FOLD_TO)
     assert isinstance(slim, onnx.ModelProto)
     return slim
 
@@ -283,13 +277,19 @@ def _strip(message: Any) -> None:
 
 
 def finish(
-    model: onnx.ModelProto, metadata: ModelMetadata | None, *, older_runtimes: bool = False, slim: bool = False
+    model: onnx.ModelProto,
+    metadata: ModelMetadata | None,
+    *,
+    types: bool = False,
+    older_runtimes: bool = False,
+    slim: bool = False,
 ) -> onnx.ModelProto:
     """Pack, name, strip and sign an exporter's graph.
 
     Args:
         model: as torch's exporter writes it; levels are int8.
         metadata: kept under `METADATA_KEY`; None for no entry.
+        types: see `pack_weights`.
         older_runtimes: see `pack_weights`.
         slim: whether to simplify it; not where weights were rounded: it merges them with what they are multiplied by.
 
@@ -305,10 +305,12 @@ def finish(
         model = _slimmed(model)
     _name_weights(model.graph)
     expand_stored(model)
+    share_zero_points(model)
+    separate_sums(model.graph)
     if older_runtimes:
         lower_opset(model)
     _drop_new_attributes(model)
-    pack_weights(model, older_runtimes=older_runtimes)
+    pack_weights(model, types=types, older_runtimes=older_runtimes)
     halve_weights(model)
     del model.graph.value_info[:]  # the runtime infers them again
     model.producer_name, model.producer_version = "edgefake", __version__

@@ -46,7 +46,7 @@ CONCATENATION = 2
 """TFLite's operator that joins columns to what a layer is given."""
 
 PACKED = re.compile(r"\.levels([24])$")
-"""Names of weights that edgefake packs; for older versions of ONNX Runtime into bytes, several to each."""
+"""Names of weights that edgefake packs, mostly into bytes, several to each, which are looked up in a table."""
 
 MOST_COLUMNS = 5
 """Of zeros, that an export to TFLite joins to a weight: 2 at least, and up to a multiple of 4."""
@@ -114,6 +114,8 @@ def _reached(nodes: Iterable[_Node], sizes: dict[str, int]) -> int:
         if node.operator == "Constant" and node.outputs:
             sizes[node.outputs[0]] = node.constant
         given = [name for name in node.inputs if name]
+        if node.operator == "Gather" and any(PACKED.search(name) for name in origin.get(given[-1], ())):
+            given = given[-1:]
         if all(name in origin for name in given):
             found = set().union(*(origin[name] for name in given)) if given else set(node.outputs) & set(sizes)
             origin |= dict.fromkeys(node.outputs, found)

@@ -18,10 +18,13 @@ from torch import Tensor, nn
 
 from edgefake.models import BitLinear, build
 from edgefake.models.bitlinear import quantize_activations, ternarize
+from edgefake.models.vit import shifted_patches
 from edgefake_export import resolve, round_network, to_onnx
 from edgefake_export.bits import unpack_levels
 from edgefake_export.fold import fold
+from edgefake_export.onnx_convert import OPSET, trace
 from edgefake_export.onnx_lower import lower
+from edgefake_export.onnx_ops import patches
 from edgefake_runtime.errors import MissingExtraError, ModelFileError, UsageError
 
 
@@ -40,7 +43,7 @@ def exported(name: str, bits: int) -> tuple[nn.Module, onnx.ModelProto]:
 
 
 def packed(model: onnx.ModelProto) -> dict[str, TensorProto]:
-    return {w.name: w for w in model.graph.initializer if w.data_type == TensorProto.INT2}
+    return {w.name: w for w in model.graph.initializer if w.name.endswith(".levels2")}
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -134,10 +137,12 @@ def test_two_bits_a_weight_in_the_file() -> None:
     assert sum(len(w.raw_data) for w in weights.values()) * 4 == sum(m.weight.numel() for m in layers.values())
     for name, layer in layers.items():
         stored = weights[f"{name}.levels2"]
+        assert stored.data_type == TensorProto.UINT8
         expected = ternarize(layer.weight.detach())[0].T.numpy()
-        np.testing.assert_array_equal(unpack_levels(stored.raw_data, 2, tuple(stored.dims)), expected)
+        np.testing.assert_array_equal(unpack_levels(stored.raw_data, 2, expected.shape), expected)
         # onnx's own reading of INT2 is the second opinion.
-        np.testing.assert_array_equal(numpy_helper.to_array(stored).astype(np.int8), expected)
+        typed = TensorProto(data_type=TensorProto.INT2, dims=expected.shape, raw_data=stored.raw_data)
+        np.testing.assert_array_equal(numpy_helper.to_array(typed).astype(np.int8), expected)
 
 
 @pytest.mark.parametrize("name", ["linvit-nano", "bitvit-nano", "cnn-tiny"])
@@ -200,12 +205,82 @@ def test_runtime_folds_the_cast_and_keeps_integer_products(tmp_path: Path) -> No
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     optimized = onnx.load(tmp_path / "optimized.onnx")
-    products = [node for node in optimized.graph.node if node.op_type == "MatMulInteger"]
+    products = [node for node in optimized.graph.node if node.op_type.startswith("MatMulInteger")]
     stored = {w.name: w.data_type for w in optimized.graph.initializer}
     assert len(products) == 8
     assert all(stored[node.input[1]] == TensorProto.INT8 for node in products)
-    assert TensorProto.INT2 not in stored.values()
-    assert "MatMulNBits" not in {node.op_type for node in optimized.graph.node}
+    kinds = Counter(node.op_type for node in optimized.graph.node)
+    assert kinds["Gather"] == 1  # of the patches; those of the weights are folded
+    assert not kinds.keys() & {"Cast", "MatMulNBits", "Transpose"}
+    assert kinds["Attention"] == len(exported("bitvit-nano", 2)[0].blocks)
+    assert kinds["Expand"] == 1
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("older_runtimes", [False, True])
+def test_levels_fill_no_byte(bits: int, older_runtimes: bool) -> None:
+    """15 levels of 2 or 4 bits."""
+    torch.manual_seed(4)
+    layer = BitLinear(5, 3).eval()
+    x = torch.randn(7, 5)
+    model = to_onnx(layer, example=x, bits=bits, older_runtimes=older_runtimes)
+    with torch.no_grad():
+        np.testing.assert_allclose(run(model, x), layer(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+class Summed(nn.Module):
+    """Constants behind layers without a bias: a row, which looks like one, and what does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(BitLinear(16, 16) for _ in range(3))
+        self.row = nn.Parameter(torch.randn(16))
+        self.table = nn.Parameter(torch.randn(4, 16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.row + self.layers[0](x)
+        x = self.layers[1](x) + self.row
+        return (self.layers[2](x) + self.table) + x
+
+
+def test_runtime_does_not_rescale_what_is_added_to_a_product() -> None:
+    """ONNX Runtime's own fusion of a product, its scales and a bias multiplies the bias too."""
+    torch.manual_seed(5)
+    network = Summed().eval()
+    x = 50 * torch.randn(3, 4, 16)
+    with torch.no_grad():
+        expected = network(x).numpy()
+    got = run(to_onnx(network, example=x, bits=2), x)
+    np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_layers_of_other_rows_have_zero_points_of_their_own() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide, self.flat = BitLinear(8, 8), BitLinear(8, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.flat(self.wide(self.wide(x)).mean(dim=1))
+
+    torch.manual_seed(6)
+    network = Two().eval()
+    x = torch.randn(3, 5, 8)
+    model = to_onnx(network, example=x, bits=2)
+    assert [node.op_type for node in model.graph.node].count("Expand") == 2
+    with torch.no_grad():
+        np.testing.assert_allclose(run(model, x), network(x).numpy(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("size", "height", "width"), [(4, 8, 12), (16, 32, 32), (6, 6, 18)])
+def test_patches_are_gathered_to_the_bit(size: int, height: int, width: int) -> None:
+    class Patches(nn.Module):
+        def forward(self, image: Tensor) -> Tensor:
+            return patches(image, size)
+
+    image = torch.randn(2, 3, height, width)
+    model = trace(Patches(), image, OPSET)
+    np.testing.assert_array_equal(run(model, image), shifted_patches(image, size).numpy())
 
 
 def test_zero_layer_gives_its_bias() -> None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from .ahead import Ahead
 from .classifier import Classifier
-from .cpu import cores
 from .errors import InputError, UsageError, printable
+from .following import Following
 from .frame_input import FrameInput, checked, numbered
 from .media import PICTURE_SUFFIXES, Picture, Problem, SampledFrame, Video, discover, open_media
 from .mtcnn import Face, default_min_face
-from .options import DetectOptions
+from .options import DEFAULT_EVERY, DetectOptions
 from .results import FaceFrame, FrameResult, InputResult, ModelInfo, Timing
 from .scorer import FrameScorer, unjudgeable
 from .stopwatch import Stopwatch
@@ -95,7 +95,8 @@ class Detector:
         with watch.stage("decode"):
             media = open_media(file, max_megapixels=self.options.max_megapixels)
         with media, closing(self._read(media)) as frames:
-            for _ in self._follow(frames, tracker, watch, name=printable(file)):
+            following = Following() if self.options.every < DEFAULT_EVERY else None
+            for _ in self._follow(frames, tracker, watch, name=printable(file), following=following):
                 if on_frame:
                     on_frame(media)
             duration, total = (None, 1) if isinstance(media, Picture) else _length(media)
@@ -116,7 +117,7 @@ class Detector:
         """
         watch, tracker = Stopwatch(), Tracker()
         size: tuple[int, int] | None = None
-        for frame in self._follow(numbered(frames, fps=fps), tracker, watch, name=name):
+        for frame in self._follow(numbered(frames, fps=fps), tracker, watch, name=name, following=Following()):
             size = size or (frame.image.shape[1], frame.image.shape[0])
         if size is None:
             raise UsageError(f"{name}: expected one frame or more, got none")
@@ -150,7 +151,7 @@ class Detector:
         return self._stream(numbered(frames, fps=fps), Tracker(window=window), name)
 
     def _stream(self, frames: Iterator[SampledFrame], tracker: Tracker, name: str) -> Iterator[FrameResult]:
-        for frame in self._follow(frames, tracker, Stopwatch(), name=name):
+        for frame in self._follow(frames, tracker, Stopwatch(), name=name, following=Following()):
             tracks = tuple(
                 live_track(track, self.operating_point, sample=tracker.samples, least=LEAST_FRAMES)
                 for track in tracker.tracks
@@ -172,7 +173,13 @@ class Detector:
         return tuple(self._scorer.score(one, Stopwatch(), name="frame")[0])
 
     def _follow(
-        self, frames: Iterator[SampledFrame], tracker: Tracker, watch: Stopwatch, *, name: str
+        self,
+        frames: Iterator[SampledFrame],
+        tracker: Tracker,
+        watch: Stopwatch,
+        *,
+        name: str,
+        following: Following | None,
     ) -> Iterator[SampledFrame]:
         """Frames -> faces -> scores -> tracks: yields each frame once the tracker knows its faces."""
         while True:
@@ -182,15 +189,13 @@ class Detector:
                 return
             if tracker.samples == 0:
                 self._say_scaled(frame, name)
-            tracker.add(*self._scorer.score(frame, watch, name=name))
+            tracker.add(*self._scorer.score(frame, watch, name=name, following=following))
             yield frame
 
     def _read(self, media: Picture | Video) -> "Generator[SampledFrame] | Ahead[SampledFrame]":
-        """The frames of a file that are scored, decoded beside the scoring where there is a core for it."""
+        """The frames of a file that are scored; those of a video are decoded beside the scoring."""
         frames = self._sampled(media)
-        if isinstance(media, Picture) or self.options.threads == 1 or cores() == 1:
-            return frames
-        return Ahead(frames, stop=media.close)
+        return frames if isinstance(media, Picture) else Ahead(frames, stop=media.close)
 
     def _sampled(self, media: Picture | Video) -> Generator[SampledFrame]:
         """The frames of a file that are scored."""

@@ -16,7 +16,7 @@ import pytest
 from edgefake_runtime import Classifier, DetectOptions, Detector, InputError, QualityFloor, UsageError
 from edgefake_runtime import capture as capture_module
 from edgefake_runtime.crops import cut_face
-from edgefake_runtime.media import open_media
+from edgefake_runtime.media import Picture, open_media
 from edgefake_runtime.verdict import track_of
 
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
@@ -122,7 +122,7 @@ def watched(detector, path):
 
     def on_frame(media):
         threads.update(reading())
-        read.append(media.frames_read)
+        read.append(1 if isinstance(media, Picture) else media.frames_read)
 
     return detector.detect(path, on_frame=on_frame), len(threads), read
 
@@ -135,35 +135,26 @@ def test_reading_ahead_changes_nothing(options, cut_at, tmp_path, monkeypatch, c
     path.write_bytes(whole.read_bytes()[: int(cut_at * whole.stat().st_size)])
     detector = Detector(options=DetectOptions(**options))
     found = {}
-    for count in (1, 2):
-        monkeypatch.setattr("edgefake_runtime.detector.cores", lambda count=count: count)
+    for used in (1, 0):
         caplog.clear()
-        result, used, read = watched(detector, path)
-        assert (used, reading()) == (count - 1, [])
+        result, seen, read = watched(detector, path)
+        assert (seen, reading()) == (used, [])
         assert len(read) == result.frames_scored
         assert all(frames > options["every"] * place for place, frames in enumerate(read))  # that frame at least
-        found[count] = replace(result, timing_s=None), caplog.messages
-    assert found[2] == found[1]
-    result, messages = found[1]
+        found[used] = replace(result, timing_s=None), caplog.messages
+        monkeypatch.setattr("edgefake_runtime.detector.Ahead", lambda frames, stop: frames)
+    assert found[1] == found[0]
+    result, messages = found[0]
     assert result.faces
     assert bool(messages) == (cut_at < 1 and "max_frames" not in options)
 
 
-def test_one_thread_reads_and_scores_in_turns(monkeypatch):
-    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
-    found = []
-    for options in ({"threads": 1}, {"threads": 2}, {}):
-        seen = []
-        detector = Detector(options=DetectOptions(**options))
-        detector.detect(SAMPLES / "real.mp4", on_frame=lambda _, seen=seen: seen.extend(reading()))
-        detector.detect(SAMPLES / "astronaut.png", on_frame=lambda _, seen=seen: seen.extend(reading()))
-        found.append(len(set(seen)))
-    assert found == [0, 1, 1]
+def test_a_picture_needs_no_thread(detector):
+    assert watched(detector, SAMPLES / "astronaut.png")[1:] == (0, [1])
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError, GeneratorExit])
-def test_what_ends_a_detection_half_way_ends_its_thread(stop, monkeypatch):
-    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
+def test_what_ends_a_detection_half_way_ends_its_thread(stop):
     detector = Detector(options=DetectOptions(every=5))
     opened = []
 
@@ -180,8 +171,7 @@ def test_what_ends_a_detection_half_way_ends_its_thread(stop, monkeypatch):
         opened[0].frames()
 
 
-def test_a_video_that_its_user_closes_ends_there(monkeypatch):
-    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
+def test_a_video_that_its_user_closes_ends_there():
     for _ in range(5):
         result = Detector(options=DetectOptions(every=5)).detect(SAMPLES / "real.mp4", on_frame=lambda m: m.close())
         assert result.frames_scored in (1, 2)  # what was ahead is scored
@@ -189,7 +179,6 @@ def test_a_video_that_its_user_closes_ends_there(monkeypatch):
 
 @pytest.mark.parametrize("error", [cv2.error("no room for it"), MemoryError()])
 def test_what_fails_while_reading_ahead_is_told_as_the_inputs_fault(error, monkeypatch):
-    monkeypatch.setattr("edgefake_runtime.detector.cores", lambda: 2)
     count = iter(range(100))
 
     def failing(capture):

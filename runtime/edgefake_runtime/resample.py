@@ -25,10 +25,10 @@ _STRIP = 32
 """Rows of a result that are made at once, so that what lies between stays in the processor's cache."""
 
 _SPARSE = 25
-"""Where a row shrinks by more than this, picking each bin's corners is faster than subtracting whole rows."""
+"""Where fewer pixels than one in so many are wanted of a row, picking bins' corners beats subtracting whole rows."""
 
 EVERY = slice(None)
-"""Row."""
+"""Row or column."""
 
 Sums = NDArray[Any]
 """int32 or float64."""
@@ -70,21 +70,22 @@ class AreaTable:
         sums = cv2.integral(np.ascontiguousarray(image), sdepth=cv2.CV_32S if exact else cv2.CV_64F)
         self._sums: Sums = sums.reshape(self.height + 1, self.width + 1, self._channels)
 
-    def resize(self, height: int, width: int, *, rows: slice = EVERY) -> NDArray[np.float32]:
-        """Resamples the whole image, or a band of it.
+    def resize(self, height: int, width: int, *, rows: slice = EVERY, columns: slice = EVERY) -> NDArray[np.float32]:
+        """Resamples the image, or a part of it.
 
         Args:
-            height: of the result, in pixels, at least 1.
-            width: of the result.
+            height: of the whole result, in pixels, at least 1.
+            width: of the whole result.
             rows: those of the result that are wanted.
+            columns: the same across.
 
         Returns:
-            (C, height, width) means, or (C, wanted rows, width).
+            (C, rows, columns) means.
         """
         top, bottom = (edge[rows] for edge in _bins(self.height, height))
-        left, right = _bins(self.width, width)
-        means = np.empty((self._channels, len(top), width), np.float32)
-        sparse = width * _SPARSE < self.width
+        left, right = (edge[columns] for edge in _bins(self.width, width))
+        means = np.empty((self._channels, len(top), len(left)), np.float32)
+        sparse = len(left) * _SPARSE < self.width
         add = partial(self._add_corners, left=left, right=right) if sparse else self._row_adder(left, right)
         for start in range(0, len(top), _STRIP):
             strip = slice(start, start + _STRIP)

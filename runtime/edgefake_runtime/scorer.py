@@ -1,5 +1,7 @@
 """One frame: its faces, found, cut and scored."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,6 +9,7 @@ from numpy.typing import NDArray
 from .classifier import Classifier, probability
 from .crops import cut_face
 from .errors import InputError
+from .following import Following
 from .media import SampledFrame
 from .mtcnn import Face, FaceDetector, default_min_face
 from .quality import FaceQuality, is_good
@@ -22,6 +25,11 @@ MOST_TURN = 9.0
 """A report's largest turn of a head, since JSON knows no infinity."""
 
 
+def _scored(faces: Sequence[Face]) -> list[Face]:
+    """Those that are sure enough."""
+    return [face for face in faces if face.score >= MIN_DETECTION]
+
+
 def unjudgeable(name: str, error: Exception) -> InputError:
     """What to raise where cv2 or the memory gives up on an input of this name."""
     reason = str(error).strip().splitlines()[-1:] or ["out of memory"]
@@ -29,7 +37,7 @@ def unjudgeable(name: str, error: Exception) -> InputError:
 
 
 class FrameScorer:
-    """Finds the faces of frames and scores them. Thread-safe: nothing is kept between calls.
+    """Finds the faces of frames and scores them. Thread-safe: nothing is kept between calls but in a `Following`.
 
     Args:
         classifier: gives the scores, and says how faces are cut.
@@ -44,24 +52,40 @@ class FrameScorer:
 
     def find(self, image: NDArray[np.uint8]) -> list[Face]:
         """Faces of a frame (H, W, 3) RGB that are sure enough to be scored, the largest first."""
-        smallest = self._min_face or default_min_face(*image.shape[:2])
-        return [face for face in self._faces.detect(image, min_face=smallest) if face.score >= MIN_DETECTION]
+        return _scored(self._faces.detect(image, min_face=self._smallest(image)))
 
-    def score(self, frame: SampledFrame, watch: Stopwatch, *, name: str) -> tuple[list[FaceFrame], list[float]]:
+    def _smallest(self, image: NDArray[np.uint8]) -> int:
+        return self._min_face or default_min_face(*image.shape[:2])
+
+    def score(
+        self, frame: SampledFrame, watch: Stopwatch, *, name: str, following: Following | None = None
+    ) -> tuple[list[FaceFrame], list[float]]:
         """The faces of a frame and their calibrated log-odds of fake, the largest face first.
+
+        Args:
+            frame: to look at.
+            watch: takes the times.
+            name: of the input, for messages.
+            following: of the video that this is the next frame of; None to search the frame whole.
 
         Raises:
             InputError: cv2 or the memory gives up on a frame of the input of this name.
             ModelFileError: the model fails, or gives what is no number.
         """
         try:
-            return self._score(frame, watch)
+            return self._score(frame, watch, following)
         except (cv2.error, MemoryError) as error:
             raise unjudgeable(name, error) from error
 
-    def _score(self, frame: SampledFrame, watch: Stopwatch) -> tuple[list[FaceFrame], list[float]]:
+    def _find_next(self, frame: SampledFrame, following: Following) -> list[Face]:
+        smallest = self._smallest(frame.image)
+        return _scored(following.find(self._faces, frame, min_face=smallest, sure=MIN_DETECTION))
+
+    def _score(
+        self, frame: SampledFrame, watch: Stopwatch, following: Following | None
+    ) -> tuple[list[FaceFrame], list[float]]:
         with watch.stage("faces"):
-            faces = self.find(frame.image)
+            faces = self.find(frame.image) if following is None else self._find_next(frame, following)
         if not faces:
             return [], []
         with watch.stage("classify"):

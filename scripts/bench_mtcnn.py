@@ -1,16 +1,18 @@
 r"""Times the face detector beside facenet-pytorch's, or compares its answers with the golden values.
 
-    EDGEFAKE_DATA=... python scripts/bench_mtcnn.py --out docs/bench/mtcnn.csv
+    EDGEFAKE_DATA=... python scripts/bench_mtcnn.py --threads 1 2 --out docs/bench/mtcnn.csv
     EDGEFAKE_DATA=... python scripts/bench_mtcnn.py --table
 
 --table compares the ONNX and the TFLite networks, and what float16 weights would do to the latter.
 
 Timing: the first frame of a 1080p clip; the two detectors take turns, so that whatever else the machine does
-slows both, and the ratio is the median of the rounds' ratios. facenet-pytorch runs with a stand-in for
-torchvision's suppression (see golden_mtcnn.py), which is slower than torchvision's: the time spent inside the
-stand-in is left out of facenet-pytorch's time, which favours facenet-pytorch. One thread each unless told:
-when other work shares the cores, torch's threads wait for each other and the ratio says nothing about the
-detectors.
+slows both, and the ratio is the median of the rounds' ratios. Rounds that other programs disturb do not count while
+there are enough without. facenet-pytorch runs with a stand-in for torchvision's suppression (see golden_mtcnn.py),
+which is slower than torchvision's: the time spent inside the stand-in is left out of facenet-pytorch's time, which
+favours facenet-pytorch, and told apart.
+
+The limit is the arithmetic of the networks: what P-Net at every scale and R-Net and O-Net on the crops of this frame
+multiply and add, at the speed of float32 matrix products on as many cores.
 """
 
 import argparse
@@ -19,12 +21,13 @@ import datetime
 import importlib.metadata
 import itertools
 import json
+import math
 import os
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,33 +35,46 @@ from typing import Any
 import golden_mtcnn as golden
 import numpy as np
 import torch
+from bench_figures import Figure
+from bench_turns import in_turns, most_foreign, ratio
+from onnx import TensorProto, helper
 
 from edgefake_export import mtcnn
 from edgefake_export.mtcnn_tflite import build_tflite
 from edgefake_runtime.mtcnn import FaceDetector
+from edgefake_runtime.scales import levels_of, pyramid
+from edgefake_runtime.session import open_session
 
 CLIP = "tests/videos/abqwwspghj.mp4"
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "mtcnn.json"
+
+
+TARGET = 0.25
+"""Largest share of facenet-pytorch's time."""
 
 
 @dataclass(frozen=True)
 class Row:
     """Medians over the rounds for one minimum face size and number of threads, in milliseconds.
 
-    `ratio` is facenet-pytorch's time by edgefake's; `load` is the machine's load average (one minute) at the
-    end, which counts what else ran on its cores.
+    `ratio` is facenet-pytorch's time by edgefake's, without the stand-in's suppression, and `ratio_all` with it;
+    `limit_ms` the time of the arithmetic alone; `foreign` the largest share of the machine that other programs took in
+    a round that counts.
     """
 
     min_face: int
     edgefake_ms: float
     facenet_ms: float
     ratio: float
+    facenet_all_ms: float
+    ratio_all: float
+    limit_ms: float
     rounds: int
     threads: int
     frame: str
     cpu: str
     versions: str
-    load: float
+    foreign: float
     date: str
 
 
@@ -90,40 +106,134 @@ class Suppression:
         return kept
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def multiplied(network: mtcnn.Network, height: int, width: int) -> int:
+    """Products that one picture takes in a network: of its convolutions, dense layers and heads."""
+    total = 0
+    for layer in network.layers:
+        if len(layer.shape) == 4:
+            height, width = height - layer.shape[2] + 1, width - layer.shape[3] + 1
+            total += height * width * math.prod(layer.shape)
+            if layer.pool:
+                height, width = (math.ceil((side - layer.pool) / 2) + 1 for side in (height, width))
+        else:
+            total += math.prod(layer.shape)
+    cells = 1 if network.side else height * width
+    return total + cells * network.layers[-1].shape[0] * sum((2, 4, 10)[: len(network.heads)])
+
+
+class Counting:
+    """A session of ONNX Runtime that adds up what its network multiplies."""
+
+    def __init__(self, session: Any, network: mtcnn.Network) -> None:
+        self._session, self._network = session, network
+        self.products = 0
+
+    def run(self, outputs: Sequence[str], inputs: Mapping[str, Any]) -> Any:
+        """Runs the session."""
+        count, _, height, width = inputs["image"].shape
+        self.products += count * multiplied(self._network, height, width)
+        return self._session.run(outputs, inputs)
+
+
+def products(picture: golden.Picture, min_face: int) -> int:
+    """What the networks multiply while this picture is searched, without what bands see twice."""
+    detector = FaceDetector(min_face=min_face, threads=1)
+    pnet, *others = mtcnn.NETWORKS
+    height, width = picture.shape[:2]
+    levels = levels_of(height, width, pyramid(height, width, min_face=min_face, factor=detector.factor))
+    counting = [Counting(getattr(detector, f"_{network.name}"), network) for network in others]
+    for network, counted in zip(others, counting, strict=True):
+        setattr(detector, f"_{network.name}", counted)
+    detector.detect(picture)
+    return sum(multiplied(pnet, level.height, level.width) for level in levels) + sum(c.products for c in counting)
+
+
+def products_a_second() -> float:
+    """Of one core: float32 matrix products in ONNX Runtime, faster here than torch and numpy; the best of many."""
+    side = [256, 256]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, side) for name in "aby"]
+    graph = helper.make_graph([helper.make_node("MatMul", ["a", "b"], ["y"])], "product", ends[:2], ends[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", mtcnn.OPSET)], ir_version=mtcnn.IR_VERSION)
+    session, inputs, times = (
+        open_session(model.SerializeToString(), 1),
+        dict.fromkeys("ab", np.ones(side, np.float32)),
+        [],
+    )
+    for _ in range(200):
+        start = time.perf_counter()
+        session.run(["y"], inputs)
+        times.append(time.perf_counter() - start)
+    return float(math.prod(side) * side[0] / min(times))
+
+
+class Contest:
+    """Both detectors on one picture.
+
+    Args:
+        picture: (H, W, 3) RGB.
+        min_face: of both, pixels.
+        threads: of both.
+    """
+
+    def __init__(self, picture: golden.Picture, min_face: int, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._picture = picture
+        self._ours, self._theirs = FaceDetector(min_face=min_face, threads=threads), golden.facenet(min_face)
+        self._suppression = Suppression()
+        sys.modules["facenet_pytorch.models.utils.detect_face"].__dict__["batched_nms"] = self._suppression
+        self.inside: list[float] = []
+
+    def ours(self) -> tuple[float, float]:
+        """Wall and CPU seconds of edgefake's detector."""
+        wall, cpu = time.perf_counter(), time.process_time()
+        self._ours.detect(self._picture)
+        return time.perf_counter() - wall, time.process_time() - cpu
+
+    def theirs(self) -> tuple[float, float]:
+        """The same of facenet-pytorch's, the wall's without suppression, which `inside` is told."""
+        self._suppression.seconds = 0.0
+        wall, cpu = time.perf_counter(), time.process_time()
+        self._theirs.detect(self._picture, landmarks=True)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        self.inside.append(self._suppression.seconds)
+        return wall - self._suppression.seconds, cpu
 
 
 def bench(picture: golden.Picture, min_face: int, *, rounds: int, threads: int) -> Row:
     """Times both detectors in turns on one picture."""
-    torch.set_num_threads(threads)
-    theirs, ours = golden.facenet(min_face), FaceDetector(min_face=min_face, threads=threads)
-    suppression = Suppression()
-    sys.modules["facenet_pytorch.models.utils.detect_face"].__dict__["batched_nms"] = suppression
-    times = []
-    for _ in range(rounds + 1):
-        mine = seconds(lambda: ours.detect(picture))
-        suppression.seconds = 0.0
-        other = seconds(lambda: theirs.detect(picture, landmarks=True)) - suppression.seconds
-        times.append((1000 * mine, 1000 * other))
-    mine_ms, other_ms = zip(*times[1:], strict=True)  # the first round warms up
-    ratio = statistics.median(other / mine for mine, other in times[1:])
+    contest = Contest(picture, min_face, threads)
+    turns = in_turns([contest.ours, contest.theirs], rounds)
+    mine, other = (1000 * statistics.median(pair[i].wall for pair in turns) for i in (0, 1))
+    suppression = 1000 * statistics.median(contest.inside[1:])  # the first round warms up
+    times = ratio(turns, 1, 0)
     return Row(
         min_face,
-        round(statistics.median(mine_ms), 1),
-        round(statistics.median(other_ms), 1),
-        round(ratio, 2),
-        rounds,
+        round(mine, 1),
+        round(other, 1),
+        round(times, 2),
+        round(other + suppression, 1),
+        round(times * (other + suppression) / other, 2),
+        round(1000 * products(picture, min_face) / products_a_second() / threads, 1),
+        len(turns),
         threads,
         f"{CLIP} {picture.shape[1]}x{picture.shape[0]}",
         f"{cpu_name()}, {os.cpu_count()} cores",
         versions(),
-        round(os.getloadavg()[0], 1),
+        round(most_foreign(turns), 2),
         datetime.date.today().isoformat(),
     )
+
+
+def figures(
+    clip: Path, *, rounds: int, sizes: Sequence[int] = golden.MIN_FACES, threads: Sequence[int] = (1, 2)
+) -> Iterator[Figure]:
+    """The detector's share of facenet-pytorch's time on the clip's first frame, for each number of threads and size."""
+    _, picture = next(golden.read_frames(clip, (0,)))
+    for count, size in itertools.product(threads, sizes):
+        row = bench(picture, size, rounds=rounds, threads=count)
+        words = f"{count} thread" if count == 1 else f"{count} threads"
+        name, limit = f"faces from {size} pixels by facenet-pytorch, {words}", row.limit_ms / row.facenet_ms
+        yield Figure(name, 1 / row.ratio, TARGET, limit, "ratio", row.foreign)
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> float:
@@ -227,7 +337,11 @@ def main() -> int:
     rows = []
     for threads, size in itertools.product(options.threads, golden.MIN_FACES):
         row = bench(picture, size, rounds=options.rounds, threads=threads)
-        print(f"{threads} threads, min {size}: {row.edgefake_ms} ms, {row.facenet_ms} ms, {row.ratio} times")
+        print(
+            f"{threads} threads, min {size}: {row.edgefake_ms} ms, {row.facenet_ms} ms, {row.ratio} times "
+            f"({row.ratio_all} with the stand-in's suppression), limit {row.limit_ms} ms; others {row.foreign:.0%}",
+            flush=True,
+        )
         rows.append(row)
     if options.out:
         with options.out.open("w", newline="") as file:

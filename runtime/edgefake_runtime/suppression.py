@@ -67,6 +67,7 @@ def non_maximum_suppression(
     kept = order[:0]
     for start in range(0, len(order), block):
         rest = order[start : start + block]
-        rest = rest[~(overlap(boxes[kept], boxes[rest], minimum=minimum) > threshold).any(0)]
+        if len(kept):
+            rest = rest[~(overlap(boxes[kept], boxes[rest], minimum=minimum) > threshold).any(0)]
         kept = np.concatenate([kept, rest[_keep_in_block(boxes[rest], threshold, minimum)]])
     return kept

@@ -1,10 +1,8 @@
-"""Results of benchmarks: how they are told, kept and compared with those kept."""
+"""A result of a benchmark, beside what it should be and what it could be."""
 
 from dataclasses import dataclass
 
 from bench_turns import FOREIGN
-
-PACKAGES = ("onnxruntime", "ai-edge-litert", "numpy", "opencv-python-headless", "torch", "facenet-pytorch")
 
 
 @dataclass(frozen=True)

@@ -23,51 +23,17 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from bench_contestants import Contestant
-from bench_turns import FOREIGN, in_turns, most_foreign, ratio
+from bench_figures import Figure
+from bench_turns import in_turns, most_foreign, ratio
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = "tests/videos/abqwwspghj.mp4"
 PICTURE = ROOT / "docs" / "samples" / "astronaut.png"
 DENSE_FRAMES = 90
 LONG_S = 600.0
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One result.
-
-    Attributes:
-        name: what was measured.
-        value: median over the turns, in `unit`.
-        target: what it should be at most (`frames/s`: at least).
-        limit: what it could be at best; None where that is not known.
-        unit: "ratio", "frames/s", "s" or "MB".
-        foreign: the largest share of the machine that other programs took in a turn that counts; None without clocks.
-    """
-
-    name: str
-    value: float
-    target: float
-    limit: float | None
-    unit: str
-    foreign: float | None = None
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the target is reached."""
-        return self.value >= self.target if self.unit == "frames/s" else self.value <= self.target
-
-    def __str__(self) -> str:
-        sign = ">=" if self.unit == "frames/s" else "<="
-        limit = "-" if self.limit is None else f"{self.limit:.3g}"
-        busy = "" if self.foreign is None or self.foreign <= FOREIGN else f"; beside other work ({self.foreign:.0%})"
-        met = "met" if self.is_met else "missed"
-        figure = f"{self.value:.3g} {self.unit} ({met})"
-        return f"{self.name}: target {sign} {self.target:.3g}, figure {figure}, limit {limit}{busy}"
 
 
 def bench_clip(clip: Path, *, rounds: int, beside_usual: bool = True) -> Iterator[Figure]:

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 CLIP = ROOT / "docs" / "samples" / "real.mp4"
-NAMES = ("bench_contestants", "bench_pipeline", "bench_turns")
+NAMES = ("bench_contestants", "bench_figures", "bench_pipeline", "bench_turns")
 
 
 @pytest.fixture

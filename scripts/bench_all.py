@@ -52,7 +52,7 @@ def full(parts: Sequence[str], clip: Path, ffmpeg: str) -> Iterator[Figure]:
 
 def short(clip: Path) -> Iterator[Figure]:
     """The same ratios of smaller things, in fewer turns; those that are no ratio by their limits."""
-    yield from bench_classifier("tiny", rounds=15)
+    yield from bench_classifier("tiny", rounds=15, rivals=False)
     yield from bench_mtcnn.figures(clip, rounds=3, sizes=(40,), threads=(1,))
     yield from bench_pipeline.bench_clip(clip, rounds=2, beside_usual=False)
     for figure in bench_pipeline.bench_start(rounds=2):

@@ -121,7 +121,7 @@ def all_of(data: bytes) -> Callable[[], object]:
     return lambda: session.run(None, feeds)
 
 
-def contestants(size: str, folder: Path) -> Mapping[str, Run]:
+def contestants(size: str, folder: Path, *, rivals: bool) -> Mapping[str, Run]:
     """What takes turns, by name."""
     torch.manual_seed(0)
     ternary, floats = build(f"bitvit-{size}").eval(), build(f"linvit-{size}").eval()
@@ -130,28 +130,29 @@ def contestants(size: str, folder: Path) -> Mapping[str, Run]:
     example = torch.zeros(1, 3, config.image_size, config.image_size)
     image = np.random.default_rng(0).standard_normal(tuple(example.shape), np.float32)
     whole = to_onnx(floats, example=example, bits=32)
-    plain = to_onnx(floats, example=example, bits=32, older_runtimes=True)
     runs = {
         "2-bit ONNX": file_of(to_onnx(ternary, example=example, bits=2).SerializeToString(), image),
         "2-bit TFLite": file_of(to_tflite(ternary, example=example, bits=2), image),
         "float ONNX": file_of(whole.SerializeToString(), image),
         "inevitable": all_of(inevitable(config)),
     }
-    for rival, data in zip(RIVALS, dynamic(folder, whole, plain), strict=True):
-        runs[rival] = foreign_onnx(data, image)
+    if rivals:
+        plain = to_onnx(floats, example=example, bits=32, older_runtimes=True)
+        for rival, data in zip(RIVALS, dynamic(folder, whole, plain), strict=True):
+            runs[rival] = foreign_onnx(data, image)
     once, _ = min(timed(runs["float ONNX"], 1)() for _ in range(3))
     return {name: timed(run, math.ceil(TURN_S / once)) for name, run in runs.items()}
 
 
-def bench_classifier(size: str = "s16", *, rounds: int) -> Iterator[Figure]:
-    """Ratios of one size of BitViT."""
+def bench_classifier(size: str = "s16", *, rounds: int, rivals: bool = True) -> Iterator[Figure]:
+    """Ratios of one size of BitViT: to the float file, and to what ONNX Runtime makes of it by itself."""
     logging.getLogger().setLevel(logging.ERROR)  # the quantizer's advice
     with tempfile.TemporaryDirectory() as name:
-        runs = contestants(size, Path(name))
+        runs = contestants(size, Path(name), rivals=rivals)
     found = in_turns(list(runs.values()), rounds)
     place, foreign = {name: number for number, name in enumerate(runs)}, most_foreign(found)
     for file, target in (("2-bit ONNX", 0.45), ("2-bit TFLite", 0.50)):
-        for other in ("float ONNX", *RIVALS):
+        for other in ("float ONNX", *(RIVALS if rivals else ())):
             limit = ratio(found, place["inevitable"], place[other])
             value = ratio(found, place[file], place[other])
             aim = target if other == "float ONNX" else 1.0

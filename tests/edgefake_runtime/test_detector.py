@@ -19,6 +19,8 @@ from edgefake_runtime.crops import cut_face
 from edgefake_runtime.media import Picture, open_media
 from edgefake_runtime.verdict import track_of
 
+from .clips import write_video
+
 SAMPLES = Path(__file__).resolve().parents[2] / "docs" / "samples"
 
 
@@ -169,6 +171,19 @@ def test_what_ends_a_detection_half_way_ends_its_thread(stop):
     assert reading() == []
     with pytest.raises(ValueError, match="closed"):
         opened[0].frames()
+
+
+def test_what_ends_a_detection_does_not_wait_for_the_next_frame_to_score(tmp_path):
+    path = write_video(tmp_path / "long.mp4", 4000)
+    opened = []
+
+    def on_frame(media):
+        opened.append(media)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Detector(options=DetectOptions(every=4000)).detect(path, on_frame=on_frame)
+    assert opened[0].frames_read < 4000  # the thread was among those that are not scored
 
 
 def test_a_video_that_its_user_closes_ends_there():

@@ -7,10 +7,11 @@ TFLite files.
 
 The ONNX graphs compute what facenet-pytorch computes, written down differently in three places:
 
-- A PReLU is one ReLU and one sum (see _activate): ONNX Runtime keeps those in the layout of its convolutions, channels
-  in blocks of 16, and leaves that layout for a PRelu. P-Net ran 1.3 times faster so, R-Net 1.4, O-Net 1.7 (2026-11-26,
-  ONNX Runtime 1.32, one thread of an AMD EPYC). P-Net's first one comes behind the max pooling, where it has a
-  quarter of the work (see _add_pooled).
+- A PReLU is a ReLU and a sum (see _activate): ONNX Runtime keeps those in the layout of its convolutions, channels
+  in blocks of 16, and leaves that layout for a PRelu. P-Net ran 1.4 times faster so, R-Net 1.5, O-Net 1.7 (2026-11-26,
+  ONNX Runtime 1.32, one thread of an AMD EPYC with AVX-512; 1.24: 1.05, 1.4, 1.7). Its wheels for aarch64 have no such
+  layout: nothing is gained there, nor lost. P-Net's first PReLU comes behind the max pooling, where it has a quarter
+  of the work (see _add_pooled).
 - The probability is 1 / (1 + exp(a0 - a1)), which is the second of two softmax classes and rounds like it
   near 1, where scores crowd and their order decides. (Sigmoid, an approximation in ONNX Runtime, swapped
   boxes: tried.)
@@ -59,8 +60,8 @@ IR_VERSION = 8
 BLOCK = 16
 """Channels that ONNX Runtime computes together on CPUs with AVX-512; on others a half or a quarter of it."""
 
-LARGEST_SLOPE = 0.9
-"""Of a PReLU that is written as a ReLU: a / (1 - a) grows without bound towards 1."""
+LEAST_REST = 0.1
+"""Of what a PReLU's slope leaves to 1, for the slope to be divided by it."""
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -197,19 +198,23 @@ def _mix(graph: _Graph, x: str, name: str, matrix: NDArray[np.float32]) -> str:
 
 
 def _activate(graph: _Graph, x: str, layer: Layer, weights: Weights) -> str:
-    """Adds a convolution of four axes and its PReLU.
+    """Adds a convolution of four axes and its PReLU, and to what is pooled then, channels that fill the last block.
 
-    With a slope a < 1, PReLU(x) = max(u, 0) + a / (1 - a) u, where u = (1 - a) x leaves the convolution. Where a slope
-    is too near 1 for that, it stays a PRelu.
+    PReLU(x) = max(u, 0) + a / (1 - a) u with u = (1 - a) x, which leaves the convolution. Where a slope a is too near 1
+    for that, or above it, PReLU(x) = (1 - a) max(x, 0) + a x.
     """
-    weight, bias, slope = weights[f"{layer.name}.weight"], weights[f"{layer.name}.bias"], _slope(layer, weights)
-    if slope.max() > LARGEST_SLOPE:
-        x = _linear(graph, x, layer.name, weight, bias)
-        return graph.add("PRelu", [x, graph.constant(f"{layer.name}.slope", slope[:, None, None])], f"{layer.name}.out")
+    slope, name = _slope(layer, weights), layer.name
+    fill = _whole_blocks(len(slope)) - len(slope) if layer.pool else 0
+    weight = np.pad(weights[f"{name}.weight"], ((0, fill), (0, 0), (0, 0), (0, 0)))
+    bias, slope = np.pad(weights[f"{name}.bias"], (0, fill)), np.pad(slope, (0, fill))
     rest = 1 - slope
-    x = _linear(graph, x, layer.name, weight * rest[:, None, None, None], bias * rest)
-    rising = graph.add("Relu", [x], f"{layer.name}.relu")
-    return graph.add("Add", [_scale(graph, x, f"{layer.name}.scaled", slope / rest), rising], f"{layer.name}.out")
+    if rest.min() < LEAST_REST:
+        x = _linear(graph, x, name, weight, bias)
+        rising = _scale(graph, graph.add("Relu", [x], f"{name}.relu"), f"{name}.risen", rest)
+        return graph.add("Add", [_scale(graph, x, f"{name}.scaled", slope), rising], f"{name}.out")
+    x = _linear(graph, x, name, weight * rest[:, None, None, None], bias * rest)
+    rising = graph.add("Relu", [x], f"{name}.relu")
+    return graph.add("Add", [_scale(graph, x, f"{name}.scaled", slope / rest), rising], f"{name}.out")
 
 
 def _add_dense(graph: _Graph, x: str, layer: Layer, weights: Weights, channels: int) -> str:
@@ -222,10 +227,10 @@ def _add_dense(graph: _Graph, x: str, layer: Layer, weights: Weights, channels: 
 
 
 def _pools_first(layer: Layer, weights: Weights) -> bool:
-    """Whether the pooling comes before the PReLU: where that needs no further block of channels, or has to be."""
+    """Whether the pooling comes before the PReLU: where that needs no further block of channels."""
     slope = _slope(layer, weights)
     doubled = len(slope) + int((slope < 0).sum())
-    return bool(layer.pool) and (_whole_blocks(doubled) == _whole_blocks(len(slope)) or slope.max() > LARGEST_SLOPE)
+    return bool(layer.pool) and _whole_blocks(doubled) == _whole_blocks(len(slope))
 
 
 def _pool(graph: _Graph, x: str, layer: Layer) -> str:
@@ -245,12 +250,12 @@ def _add_pooled(graph: _Graph, x: str, layer: Layer, weights: Weights) -> str:
     rising, falling = np.flatnonzero(slope >= 0), np.flatnonzero(slope < 0)
     rows, count = np.concatenate([rising, falling, falling]), len(slope)
     factor = np.concatenate([np.ones(count, np.float32), slope[falling]])
-    weight = np.zeros((_whole_blocks(len(rows)), *weights[f"{layer.name}.weight"].shape[1:]), np.float32)
-    bias = np.zeros(len(weight), np.float32)
-    weight[: len(rows)] = weights[f"{layer.name}.weight"][rows] * factor[:, None, None, None]
-    bias[: len(rows)] = weights[f"{layer.name}.bias"][rows] * factor
+    fill = _whole_blocks(len(rows)) - len(rows)
+    weight = weights[f"{layer.name}.weight"][rows] * factor[:, None, None, None]
+    weight = np.pad(weight, ((0, fill), (0, 0), (0, 0), (0, 0)))
+    bias = np.pad(weights[f"{layer.name}.bias"][rows] * factor, (0, fill))
     x = _pool(graph, _linear(graph, x, layer.name, weight, bias), layer)
-    bent, straight = np.zeros((2, _whole_blocks(count), len(weight)), np.float32)
+    bent, straight = np.zeros((2, count, len(weight)), np.float32)
     first, second = np.arange(len(rising)), np.arange(len(rising), count)  # channels of the output
     bent[first, first], straight[first, first] = np.abs(1 - slope[rising]), slope[rising] * _sign(slope[rising])
     bent[second, second], bent[second, second + len(falling)], straight[second, second] = -1, 1, 1
@@ -264,18 +269,20 @@ def _sign(slope: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _in_order(network: Network, weights: Weights) -> dict[str, NDArray[np.float32]]:
-    """Fits the input channels of each layer that follows one of _add_pooled to what that leaves.
+    """Fits the input channels of each layer that follows a pooled one to what that leaves.
 
-    Rising channels, then falling ones, then those that fill the last block; negated where the slope is above 1.
+    Behind _add_pooled come rising channels, then falling ones, negated where the slope is above 1; else the channels in
+    their order, and those that fill the last block.
     """
     ordered = dict(weights)
     for before, layer in pairwise(network.layers):
+        slope, name = _slope(before, weights), f"{layer.name}.weight"
         if _pools_first(before, weights):
-            slope, name = _slope(before, weights), f"{layer.name}.weight"
             order = np.argsort(slope < 0, kind="stable")
-            columns = weights[name][:, order] * _sign(slope[order])[:, None, None]
-            fill = _whole_blocks(len(order)) - len(order)
-            ordered[name] = np.pad(columns, ((0, 0), (0, fill), (0, 0), (0, 0)))
+            ordered[name] = weights[name][:, order] * _sign(slope[order])[:, None, None]
+        elif before.pool:
+            fill = _whole_blocks(len(slope)) - len(slope)
+            ordered[name] = np.pad(weights[name], ((0, 0), (0, fill), (0, 0), (0, 0)))
     return ordered
 
 

@@ -26,7 +26,7 @@ MOST_MOVE = 1.0
 
 @dataclass(frozen=True)
 class _Seen:
-    """The last frame: when, how large, which faces; and how many frames ago one was searched whole, and 1."""
+    """The last frame: when, how large, which faces; and how many frames there are since one was searched whole."""
 
     time_s: float
     size: tuple[int, ...]
@@ -38,8 +38,8 @@ class Following:
     """The faces of one video's frames, found in their order. Not thread-safe: each video has its own.
 
     A frame is searched whole if it is the first, or of another size than the last; if it comes more than `MOST_STEP_S`
-    after it, or not after it; if no face was there; `MOST_FRAMES` frames after the last one that was; and if a sure face
-    is not found near its last place. Otherwise it is searched near the last places.
+    after it, or not after it; if no face was there; `MOST_FRAMES` frames after the last one that was; and if a sure
+    face is not found near its last place. Otherwise it is searched near the last places.
     """
 
     def __init__(self) -> None:

@@ -5,12 +5,14 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-__all__ = ["PLAYABLE", "describe_foreign", "explain_unopened", "is_container"]
+__all__ = ["MAX_MOOV", "PLAYABLE", "describe_foreign", "explain_unopened", "is_container", "iso_boxes"]
 
 PLAYABLE = "MP4, MKV, WebM, AVI or MOV"
 """Containers to suggest."""
 
-_MAX_MOOV = 64 << 20
+MAX_MOOV = 64 << 20
+"""Most that is read of an MP4's index, in bytes."""
+
 _ISO_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot")
 _ISO_PICTURES = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1", b"avif", b"avis")
 _CONTAINERS = (
@@ -50,21 +52,21 @@ def describe_foreign(head: bytes) -> tuple[str, str]:
 
 def explain_unopened(file: BinaryIO) -> tuple[str, str]:
     """Why FFmpeg finds no video in a file, and the cure."""
-    boxes = dict(_iso_boxes(file))
+    boxes = dict(iso_boxes(file))
     again = "copy or record it again"
     if b"ftyp" in boxes and b"moov" not in boxes:
         return "one cut off before the end of its index (no whole moov box)", again
     if b"moov" in boxes:
         start, length = boxes[b"moov"]
         file.seek(start)
-        handlers = re.findall(rb"hdlr.{8}(\w{4})", file.read(min(length, _MAX_MOOV)), re.DOTALL)
+        handlers = re.findall(rb"hdlr.{8}(\w{4})", file.read(min(length, MAX_MOOV)), re.DOTALL)
         if b"vide" not in handlers:
             got = "sound only" if b"soun" in handlers else "one without frames"
             return got, "name the file with the pictures"
     return "one without a video stream that can be decoded", f"{again}, or convert it to {PLAYABLE}"
 
 
-def _iso_boxes(file: BinaryIO) -> Iterator[tuple[bytes, tuple[int, int]]]:
+def iso_boxes(file: BinaryIO) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Name, start and length of an MP4's top-level boxes; none for other containers, nor a box cut off."""
     end, start = os.fstat(file.fileno()).st_size, 0
     for _ in range(4096):

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .capture import grab, retrieve
 from .containers import PLAYABLE, describe_foreign, explain_unopened, is_container
 from .errors import InputError, UsageError, printable
+from .mp4_index import listed_frames
 from .picture_size import (
     PictureHeader,
     is_whole_jpeg,
@@ -332,6 +333,8 @@ class Video:
         fps, total = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.fps = fps if 0 < fps <= 1000 else None
         self.frames_total = int(total) if 0 < total < 1e9 else None
+        listed = listed_frames(file)
+        self._listed = listed if listed == self.frames_total else None
 
     @property
     def duration_s(self) -> float | None:
@@ -352,7 +355,7 @@ class Video:
         """Decode from the first frame on and yield frames 0, every, 2 * every, ...
 
         A video cut off or damaged in the middle yields what can be decoded; `truncated` and `note` then
-        say so.
+        say so. Where a whole MP4's index lists its frames, those after the last one to yield are not decoded.
 
         Args:
             every: distance of the sampled frames, 1 for all of them.
@@ -374,7 +377,7 @@ class Video:
             if self._closed:
                 return
             capture = self._start()
-        time_s, sampled, more = 0.0, 0, True
+        time_s, sampled, more, last = 0.0, 0, True, self._last_sampled(every)
         while more:
             index, self.frames_read = self.frames_read, self.frames_read + 1
             frame = self._retrieve(capture, index, after=time_s) if index % every == 0 else None
@@ -384,11 +387,18 @@ class Video:
                 sampled += 1
                 if sampled == max_frames:
                     return
+            if index == last:
+                self.exhausted = index + 1 == self.frames_total
+                return
             more = self._grab(capture)
         if not self._closed:
             self.exhausted = True
             missing = (self.frames_total or 0) - self.frames_read
             self.truncated = missing > max(5, 0.02 * (self.frames_total or 0))
+
+    def _last_sampled(self, every: int) -> int | None:
+        """Number of the last frame to sample, where the file surely has no other."""
+        return None if self._listed is None else (self._listed - 1) // every * every
 
     def _grab(self, capture: cv2.VideoCapture) -> bool:
         with self._using:

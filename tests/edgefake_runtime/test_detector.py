@@ -174,7 +174,7 @@ def test_what_ends_a_detection_half_way_ends_its_thread(stop):
 
 
 def test_what_ends_a_detection_does_not_wait_for_the_next_frame_to_score(tmp_path):
-    path = write_video(tmp_path / "long.mp4", 4000)
+    path = write_video(tmp_path / "long.avi", 4000)
     opened = []
 
     def on_frame(media):

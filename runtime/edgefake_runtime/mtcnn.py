@@ -6,18 +6,18 @@ equal minimum face size both find the same faces; `scripts/golden_mtcnn.py` writ
 and tests compare with it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from .cpu import cores
+from .crew import Crew
 from .errors import ModelFileError, UsageError
 from .resample import AreaTable
 from .scales import CELL, STRIDE, Level, Window, bands, levels_of, pyramid, windows
@@ -72,8 +72,6 @@ Point = tuple[float, float]
 Box = tuple[float, float, float, float]
 Proposed = tuple[Floats, Floats, Floats]
 """Boxes (N, 4), scores (N,) and shifts (N, 4)."""
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -195,8 +193,8 @@ class FaceDetector:
         check_threads(threads)
         threads = cores() if threads is None else threads
         folder = models_folder() / "mtcnn" if folder is None else folder
-        self._threads, inside = (threads, 1) if format == "onnx" else (1, threads)  # LiteRT runs one window at a time
-        self._pool = ThreadPoolExecutor(self._threads, "edgefake faces") if self._threads > 1 else None
+        share, inside = (threads, 1) if format == "onnx" else (1, threads)  # LiteRT runs one window at a time
+        self._crew = Crew(share)
         self._pnet, self._rnet, self._onet = (_load(folder / f"{name}.{format}", inside) for name in _NAMES)
 
     def detect(
@@ -231,16 +229,12 @@ class FaceDetector:
 
     def _parts(self, levels: Sequence[Level]) -> list[Window]:
         """Everything, in parts that the threads can share out."""
-        share = _UNEVEN * sum(level.height * level.width for level in levels) / self._threads
+        share = _UNEVEN * sum(level.height * level.width for level in levels) / self._crew.threads
         return list(bands(levels, min(BAND, max(int(share), 1))))
-
-    def _map(self, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """Results in the order of the items; the threads take the items in that order."""
-        return map(work, items) if self._pool is None else self._pool.map(work, items)
 
     def _propose(self, table: AreaTable, parts: Sequence[Window]) -> Floats:
         """First stage: square candidates (N, 4) from P-Net in every part, which come level by level."""
-        found = self._map(lambda part: self._propose_in(table, part), parts)
+        found = self._crew.map(lambda part: self._propose_in(table, part), parts)
         by_level = groupby(zip(parts, found, strict=True), lambda pair: pair[0].level.number)
         kept = [_strongest([proposed for _, proposed in pairs]) for _, pairs in by_level]
         boxes, scores, shifts = (np.concatenate(ones) for ones in zip(*kept, strict=True))
@@ -292,8 +286,10 @@ class FaceDetector:
         pixels = _pixels(boxes, table.height, table.width)
         inside = (pixels[:, 2:] > pixels[:, :2]).all(1)
         boxes, pixels = boxes[inside], pixels[inside]
-        batches = np.array_split(pixels, max(-(-len(pixels) // BATCH), min(len(pixels), self._threads), 1))
-        found = self._map(lambda batch: session.run(outputs, {"image": _normalize(table.crops(batch, side))}), batches)
+        batches = np.array_split(pixels, max(-(-len(pixels) // BATCH), min(len(pixels), self._crew.threads), 1))
+        found = self._crew.map(
+            lambda batch: session.run(outputs, {"image": _normalize(table.crops(batch, side))}), batches
+        )
         *values, probability = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return [boxes, *values, probability[:, 0]]
 

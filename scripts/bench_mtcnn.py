@@ -6,10 +6,10 @@ r"""Times the face detector beside facenet-pytorch's, or compares its answers wi
 --table compares the ONNX and the TFLite networks, and what float16 weights would do to the latter.
 
 Timing: the first frame of a 1080p clip; the two detectors take turns, so that whatever else the machine does
-slows both, and the ratio is the median of the rounds' ratios. Rounds that other programs disturb do not count while
-there are enough without. facenet-pytorch runs with a stand-in for torchvision's suppression (see golden_mtcnn.py),
-which is slower than torchvision's: the time spent inside the stand-in is left out of facenet-pytorch's time, which
-favours facenet-pytorch, and told apart.
+slows both, and the ratio is the median of the rounds' ratios. A turn times the second of two searches. Rounds that
+other programs disturb do not count while there are enough without. facenet-pytorch runs with a stand-in for
+torchvision's suppression (see golden_mtcnn.py), which is slower than torchvision's: the time spent inside the stand-in
+is left out of facenet-pytorch's time, which favours facenet-pytorch, and told apart.
 
 The limit is the arithmetic of the networks: what P-Net at every scale and R-Net and O-Net on the crops of this frame
 multiply and add, at the speed of float32 matrix products on as many cores.
@@ -27,7 +27,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,6 @@ GOLDEN = Path(__file__).parents[1] / "tests" / "golden" / "mtcnn.json"
 
 TARGET = 0.25
 """Largest share of facenet-pytorch's time."""
-
-REST_S = 0.1
-"""Before each turn: torch's threads keep a core busy for a while after their work, in wait for more."""
 
 
 @dataclass(frozen=True)
@@ -187,21 +184,31 @@ class Contest:
         self.inside: list[float] = []
 
     def ours(self) -> tuple[float, float]:
-        """Wall and CPU seconds of edgefake's detector."""
-        time.sleep(REST_S)
-        wall, cpu = time.perf_counter(), time.process_time()
-        self._ours.detect(self._picture)
-        return time.perf_counter() - wall, time.process_time() - cpu
+        """Seconds of edgefake's detector, as `second`."""
+        return second(lambda: self._ours.detect(self._picture))
 
     def theirs(self) -> tuple[float, float]:
         """The same of facenet-pytorch's, the wall's without suppression, which `inside` is told."""
-        self._suppression.seconds = 0.0
-        time.sleep(REST_S)
-        wall, cpu = time.perf_counter(), time.process_time()
-        self._theirs.detect(self._picture, landmarks=True)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+
+        def detect() -> None:
+            self._suppression.seconds = 0.0
+            self._theirs.detect(self._picture, landmarks=True)
+
+        wall, cpu = second(detect)
         self.inside.append(self._suppression.seconds)
         return wall - self._suppression.seconds, cpu
+
+
+def second(run: Callable[[], object]) -> tuple[float, float]:
+    """Wall seconds of the second of two runs, and CPU seconds of both.
+
+    In the first one the threads of the turn before end their wait for work.
+    """
+    cpu = time.process_time()
+    run()
+    wall = time.perf_counter()
+    run()
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def bench(picture: golden.Picture, min_face: int, *, rounds: int, threads: int) -> Row:

@@ -35,6 +35,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from edgefake.models import CONFIGURATIONS, ViTConfig, build
 from edgefake_export import to_onnx, to_tflite
+from edgefake_export.onnx_convert import PLAIN_OPSET, trace
+from edgefake_export.onnx_lower import lower
+from edgefake_export.onnx_pack import finish
 from edgefake_runtime.engine import open_engine
 from edgefake_runtime.session import open_session
 
@@ -137,7 +140,7 @@ def contestants(size: str, folder: Path, *, rivals: bool) -> Mapping[str, Run]:
         "inevitable": all_of(inevitable(config)),
     }
     if rivals:
-        plain = to_onnx(floats, example=example, bits=32, older_runtimes=True)
+        plain = finish(trace(lower(floats, bits=32), example, PLAIN_OPSET), None, slim=True)
         for rival, data in zip(RIVALS, dynamic(folder, whole, plain), strict=True):
             runs[rival] = foreign_onnx(data, image)
     once, _ = min(timed(runs["float ONNX"], 1)() for _ in range(3))

@@ -15,7 +15,7 @@ class Figure:
         target: what it should be at most (`frames/s`: at least).
         limit: what it could be at best; None where that is not known.
         unit: "ratio", "frames/s", "s" or "MB".
-        foreign: the largest share of the machine that other programs took in a turn that counts; None without clocks.
+        foreign: the largest share of the machine that other programs took in a round that counts; None without clocks.
     """
 
     name: str

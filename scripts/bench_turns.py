@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOREIGN = 0.05
-"""Most of the machine that other programs may take in a turn that counts."""
+"""Most of the machine that other programs may take in a round that counts. The machine counts its busy cores in
+hundredths of a second, so that of a turn alone, which may be as short, this cannot be said."""
 
 ENOUGH = 3
-"""Turns without them that are enough."""
+"""Rounds without them that are enough."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Seconds of one run: on the wall, of all cores, and what others took of the machine meanwhile (0 to 1)."""
+    """Seconds of one run: on the wall, of all cores; and the share of the machine that others took, but for ticks."""
 
     wall: float
     cpu: float
@@ -39,7 +40,7 @@ def timed(run: Callable[[], tuple[float, float]]) -> Turn:
     wall, cpu = run()
     seconds = time.perf_counter() - begun
     foreign = (busy_s() - busy - cpu) / (seconds * (os.cpu_count() or 1))
-    return Turn(wall, cpu, max(0.0, foreign))
+    return Turn(wall, cpu, foreign)
 
 
 def in_turns(runs: Sequence[Callable[[], tuple[float, float]]], rounds: int) -> list[list[Turn]]:
@@ -49,13 +50,18 @@ def in_turns(runs: Sequence[Callable[[], tuple[float, float]]], rounds: int) -> 
         For each round a turn of each.
     """
     found = [[timed(run) for run in runs] for _ in range(rounds + 1)][1:]
-    quiet = [turns for turns in found if max(turn.foreign for turn in turns) <= FOREIGN]
+    quiet = [turns for turns in found if foreign_of(turns) <= FOREIGN]
     return quiet if len(quiet) >= min(ENOUGH, rounds) else found
 
 
+def foreign_of(turns: Sequence[Turn]) -> float:
+    """The share of the machine that other programs took in a round, 0 to 1."""
+    return max(0.0, sum(turn.foreign * turn.wall for turn in turns) / sum(turn.wall for turn in turns))
+
+
 def most_foreign(rounds: Sequence[Sequence[Turn]]) -> float:
-    """Of all turns."""
-    return max(turn.foreign for turns in rounds for turn in turns)
+    """Of all rounds."""
+    return max(foreign_of(turns) for turns in rounds)
 
 
 def ratio(rounds: Sequence[Sequence[Turn]], one: int, other: int) -> float:

@@ -29,7 +29,7 @@ def turns(bench):
 def test_detection_takes_longer_than_decoding_and_starts_slower_than_its_libraries(bench):
     (clip,) = bench.bench_clip(CLIP, rounds=1, beside_usual=False)
     assert (clip.unit, clip.target) == ("ratio", 1.3)
-    assert 1 <= clip.limit <= 1.05 * clip.value  # no more than all cores can work; clocks differ a little
+    assert 0.5 < clip.limit <= 1.05 * clip.value  # no more than all cores can work; clocks differ a little
     assert clip.value > 1.5  # a small clip, so most of the time goes into scoring
     start = {figure.name: figure for figure in bench.bench_start(rounds=1)}
     assert len(start) == 4

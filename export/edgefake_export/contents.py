@@ -57,7 +57,7 @@ OTHER = "other constants"
 CLASS_PATH = re.compile(r"(?:\w+\.)+(?=[A-Z])")
 """litert-torch names layers "torch.nn.modules.container.Sequential_head": the class is enough."""
 
-GENERATED = ("arith", "stablehlo", "tfl")
+GENERATED = ("arith", "stablehlo", "tfl", "edgefake")
 """First words of names that a TFLite converter makes up, such as "arith.constant3"."""
 
 FORMATS = {"ONNX": ("onnx_contents", "onnx", "export"), "TFLite": ("tflite_contents", "ai_edge_litert", "litert")}

@@ -4,7 +4,7 @@ import math
 import re
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import onnx
@@ -22,12 +22,12 @@ __all__ = ["listing", "plan"]
 FATAL = 4
 """ONNX Runtime's log level that keeps its own lines off standard error; errors still raise."""
 
-PASSING = ("Cast", "DequantizeLinear", "Gather", "Identity", "QuantizeLinear", "Reshape", "Transpose")
+PASSING = ("Cast", "DequantizeLinear", "Gather", "Identity", "QuantizeLinear", "Reshape", "Slice", "Transpose")
 """Operators that hand a weight on to the one that works with it."""
 
-LONGEST_PASS = 4
+LONGEST_PASS = 5
 
-PACKED = re.compile(r"\.levels([24])$")
+PACKED = re.compile(r"(?:^|\.)levels([24])$")
 """Names of weights that edgefake packs, mostly into bytes, several to each."""
 
 DATA_FIELDS = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
@@ -47,6 +47,7 @@ def listing(data: bytes) -> Listing:
     inside = [pair for pair in stored if pair[0].data_location != TensorProto.EXTERNAL]
     initializers = {tensor.name for tensor in model.graph.initializer}
     entries = {entry.key: entry.value for entry in model.metadata_props}
+    shapes = {tensor.name: tensor for tensor, _ in inside if tensor.name.endswith("/shape")}
     return Listing(
         runtime="onnxruntime",
         producer=f"{model.producer_name} {model.producer_version}".strip(),
@@ -56,7 +57,7 @@ def listing(data: bytes) -> Listing:
         inputs=tuple(_port(value) for value in model.graph.input if value.name not in initializers),
         outputs=tuple(_port(value) for value in model.graph.output),
         operators=_operators(graphs),
-        constants=tuple(c for tensor, readers in inside if (c := _constant(tensor, readers)) is not None),
+        constants=tuple(c for tensor, readers in inside if (c := _constant(tensor, readers, shapes)) is not None),
         types=frozenset(_type(tensor.data_type) for tensor, _ in stored),
         external=sum(math.prod(tensor.dims) for tensor, _ in stored) - sum(math.prod(t.dims) for t, _ in inside),
     )
@@ -154,8 +155,14 @@ def _type(number: int) -> str:
         ) from error
 
 
-def _constant(tensor: TensorProto, readers: tuple[str, ...]) -> Constant | None:
-    """A stored tensor of numbers; text counts as a part of the graph."""
+def _constant(tensor: TensorProto, readers: tuple[str, ...], shapes: Mapping[str, TensorProto]) -> Constant | None:
+    """A stored tensor of numbers; text counts as a part of the graph.
+
+    Args:
+        tensor: with its numbers in the file.
+        readers: operators that take it.
+        shapes: by name, of weights that lie packed in bytes: their last byte may not be full.
+    """
     bits = bits_of(_type(tensor.data_type))
     if bits is None:
         return None
@@ -168,6 +175,9 @@ def _constant(tensor: TensorProto, readers: tuple[str, ...]) -> Constant | None:
     packed = PACKED.search(tensor.name)
     if packed and bits == 8:
         bits, weights = int(packed[1]), weights * 8 // int(packed[1])
+        shape = shapes.get(f"{tensor.name}/shape")
+        if shape is not None:
+            weights = math.prod(onnx.numpy_helper.to_array(shape).tolist())
     return Constant(tensor.name, bits, weights, _bytes(tensor), readers)
 
 

@@ -125,12 +125,17 @@ class GatheredPatches(nn.Module):
 
 
 def _fuse(parent: nn.Module) -> None:
-    """Replace what the runtime has one operator for, below a module whose layers are lowered."""
+    """Replace what the runtime has one operator for, below a module whose layers are lowered.
+
+    Not what does something else besides: subclasses, and modules with hooks.
+    """
     for name, child in children_of(parent):
         _fuse(child)
-        if isinstance(child, Attention):
+        if child._forward_hooks or child._forward_pre_hooks:
+            continue
+        if type(child) is Attention:
             setattr(parent, name, FusedAttention(child))
-        elif isinstance(child, ShiftedPatchTokenization):
+        elif type(child) is ShiftedPatchTokenization:
             setattr(parent, name, GatheredPatches(child))
 
 

@@ -183,6 +183,8 @@ def _translate_absmax_linear(x: Any, levels: Any, scale: Any, bias: Any) -> Any:
     of a bias behind it a part of that, which it then multiplies by a too. A quotient in the place of Mul(a, b) keeps it
     from that.
     """
+    if len(x.shape) < 2:  # to ONNX Runtime one scale is no row of scales
+        return _translate_absmax_linear_plainly(x, levels, scale, bias)
     largest = _largest(x)
     levels_each = op.Constant(value_float=ACTIVATION_LEVELS)
     step = op.Div(largest, levels_each)  # (..., 1)

@@ -22,15 +22,16 @@ from .onnx_ops import DOMAIN, STORED_WEIGHT
 from .onnx_tidy import separate_sums, share_zero_points
 from .silence import quiet_export
 
-__all__ = ["INT2_OPSET", "INT4_OPSET", "finish", "halve_weights", "pack_weights"]
-
-INT4_OPSET, INT2_OPSET = 21, 25
-"""First opsets with such tensors; later versions of torch's operators take more types."""
+__all__ = ["finish", "halve_weights", "pack_weights"]
 
 TYPES = {2: TensorProto.INT2, 4: TensorProto.INT4, 8: TensorProto.INT8}
-OPSETS = {2: INT2_OPSET, 4: INT4_OPSET, 8: 0}
+OPSETS = {2: 25, 4: 21}
+"""First ones with such tensors; later versions of torch's operators take more types."""
 
-LEVELS = re.compile(r"\.levels([248])$")
+LEVELS = re.compile(r"(?:^|\.)levels([248])$")
+OWN = "edgefake"
+"""What names of values begin with that several weights share, beside those of the network."""
+
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 FOLD_TO = 4096
@@ -66,7 +67,7 @@ def _unpacking(weight: TensorProto, bits: int, out: str) -> tuple[list[TensorPro
     per, shape = 8 // bits, tuple(weight.dims)
     count = math.prod(shape)
     raw = pack_levels(numpy_helper.to_array(weight), bits)
-    table, name = f"levels{bits}_table", weight.name
+    table, name = f"{OWN}/levels{bits}", weight.name
     every = np.stack([unpack_levels(bytes([byte]), bits, (per,)) for byte in range(256)])  # (256, levels in a byte)
     constants: dict[str, NDArray[Any]] = {
         name: np.frombuffer(raw, np.uint8),
@@ -77,10 +78,10 @@ def _unpacking(weight: TensorProto, bits: int, out: str) -> tuple[list[TensorPro
     nodes.append(helper.make_node("Gather", [table, f"{name}/index"], [f"{name}/rows"], f"{name}/rows/Gather"))
     rows = f"{name}/rows"
     if count % per:
-        constants |= {"levels_flat": np.array([-1]), "levels_start": np.array([0]), f"{name}/count": np.array([count])}
-        nodes.append(helper.make_node("Reshape", [rows, "levels_flat"], [f"{name}/flat"], f"{name}/flat/Reshape"))
+        constants |= {f"{OWN}/flat": np.array([-1]), f"{OWN}/start": np.array([0]), f"{name}/count": np.array([count])}
+        nodes.append(helper.make_node("Reshape", [rows, f"{OWN}/flat"], [f"{name}/flat"], f"{name}/flat/Reshape"))
         rows = f"{name}/whole"
-        cut = [f"{name}/flat", "levels_start", f"{name}/count"]
+        cut = [f"{name}/flat", f"{OWN}/start", f"{name}/count"]
         nodes.append(helper.make_node("Slice", cut, [rows], f"{rows}/Slice"))
     nodes.append(helper.make_node("Reshape", [rows, f"{name}/shape"], [out], f"{out}/Reshape"))
     return [numpy_helper.from_array(value, key) for key, value in constants.items()], nodes
@@ -251,7 +252,8 @@ def _name_weights(graph: onnx.GraphProto) -> None:
         reader = readers.get(weight.name)
         scope, slash, _ = reader.name.partition("/") if reader is not None else ("", "", "")
         name = f"{scope}.weight"
-        if not slash or not weight.name.startswith("val_") or len(weight.dims) < 2 or name in taken:
+        plain = weight.name.startswith("val_") and weight.data_type == TensorProto.FLOAT
+        if not slash or not plain or len(weight.dims) < 2 or name in taken:
             continue
         _rename_uses(graph, weight.name, name)
         weight.name = name

@@ -45,7 +45,7 @@ TFLITE_LAYERS = frozenset((3, 4, FULLY_CONNECTED, 67, 126))
 CONCATENATION = 2
 """TFLite's operator that joins columns to what a layer is given."""
 
-PACKED = re.compile(r"\.levels([24])$")
+PACKED = re.compile(r"(?:^|\.)levels([24])$")
 """Names of weights that edgefake packs, mostly into bytes, several to each, which are looked up in a table."""
 
 MOST_COLUMNS = 5
@@ -57,8 +57,11 @@ GRAPH, NODE, INITIALIZER = 7, 1, 5
 INPUT, OUTPUT, OPERATOR, ATTRIBUTE, TENSOR = 1, 2, 4, 5, 5
 """Fields of an ONNX node, and the tensor of its attribute."""
 
-DIMS, DATA_TYPE, NAME = 1, 2, 8
+DIMS, DATA_TYPE, NAME, RAW = 1, 2, 8, 9
 """Fields of an ONNX tensor."""
+
+SHAPE = "/shape"
+"""Behind a weight's name: the constant that says its shape, where its levels lie in bytes."""
 
 ONNX_BYTES = (2, 3)
 """Types of ONNX tensors whose elements are bytes: UINT8, INT8."""
@@ -89,6 +92,7 @@ class _Node:
 
 def _count_onnx(data: bytes) -> int:
     sizes: dict[str, int] = {}
+    whole: dict[str, int] = {}  # of weights in bytes, the last of which may not be full
     nodes: list[_Node] = []
     for number, kind, value, stop in read_fields(data, 0, len(data)):
         if (number, kind) == (GRAPH, BYTES):  # one, or in parts
@@ -96,11 +100,13 @@ def _count_onnx(data: bytes) -> int:
                 if (part, inner) == (INITIALIZER, BYTES):
                     name, size = _tensor(data, start, end)
                     sizes[name] = size
+                    if PACKED.search(name.removesuffix(SHAPE)) and name.endswith(SHAPE):
+                        whole[name.removesuffix(SHAPE)] = math.prod(_int64s(data, start, end))
                 elif (part, inner) == (NODE, BYTES):
                     nodes.append(_node(data, start, end))
     if not nodes:
         raise ValueError("no operator in it")
-    return _reached(nodes, sizes)
+    return _reached(nodes, sizes | {name: size for name, size in whole.items() if name in sizes})
 
 
 def _reached(nodes: Iterable[_Node], sizes: dict[str, int]) -> int:
@@ -153,6 +159,14 @@ def _tensor(data: bytes, start: int, stop: int) -> tuple[str, int]:
     packed = PACKED.search(name)
     each = 8 // int(packed[1]) if packed and data_type in ONNX_BYTES else 1
     return name, math.prod(dims) * each if _is_matrix(dims) or each > 1 else 0
+
+
+def _int64s(data: bytes, start: int, stop: int) -> list[int]:
+    """The numbers of an int64 tensor with raw data."""
+    for number, kind, value, end in read_fields(data, start, stop):
+        if (number, kind) == (RAW, BYTES):
+            return [int(number) for number in np.frombuffer(data[value:end], "<i8")]
+    raise ValueError("a shape without numbers")
 
 
 def _varints(data: bytes, at: int, stop: int) -> Iterator[int]:

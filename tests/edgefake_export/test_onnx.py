@@ -12,20 +12,22 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor, nn
 
 from edgefake.models import BitLinear, build
 from edgefake.models.bitlinear import quantize_activations, ternarize
-from edgefake.models.vit import shifted_patches
+from edgefake.models.vit import Attention, shifted_patches
 from edgefake_export import resolve, round_network, to_onnx
 from edgefake_export.bits import unpack_levels
 from edgefake_export.fold import fold
 from edgefake_export.onnx_convert import OPSET, trace
 from edgefake_export.onnx_lower import lower
 from edgefake_export.onnx_ops import patches
+from edgefake_export.onnx_tidy import share_zero_points
 from edgefake_runtime.errors import MissingExtraError, ModelFileError, UsageError
+from edgefake_runtime.parameters import count_parameters
 
 
 def run(model: onnx.ModelProto, x: Tensor) -> np.ndarray:
@@ -216,25 +218,27 @@ def test_runtime_folds_the_cast_and_keeps_integer_products(tmp_path: Path) -> No
     assert kinds["Expand"] == 1
 
 
-@pytest.mark.parametrize("bits", [2, 4, 8])
-@pytest.mark.parametrize("older_runtimes", [False, True])
-def test_levels_fill_no_byte(bits: int, older_runtimes: bool) -> None:
-    """15 levels of 2 or 4 bits."""
+@pytest.mark.parametrize(("bits", "older_runtimes"), [(2, False), (2, True), (4, True)])
+def test_levels_need_not_fill_their_last_byte(bits: int, older_runtimes: bool) -> None:
+    """15 levels of 2 or 4 bits, in a layer by itself and in one of a network."""
     torch.manual_seed(4)
-    layer = BitLinear(5, 3).eval()
     x = torch.randn(7, 5)
-    model = to_onnx(layer, example=x, bits=bits, older_runtimes=older_runtimes)
-    with torch.no_grad():
-        np.testing.assert_allclose(run(model, x), layer(x).numpy(), rtol=1e-5, atol=1e-6)
+    for network in (BitLinear(5, 3).eval(), nn.Sequential(BitLinear(5, 3)).eval()):
+        model = to_onnx(network, example=x, bits=bits, older_runtimes=older_runtimes)
+        (stored,) = (w for w in model.graph.initializer if w.name in (f"levels{bits}", f"0.levels{bits}"))
+        assert (stored.data_type, list(stored.dims)) == (TensorProto.UINT8, [-(-15 * bits // 8)])
+        assert count_parameters(model.SerializeToString()) == 15
+        with torch.no_grad():
+            np.testing.assert_allclose(run(model, x), network(x).numpy(), rtol=1e-5, atol=1e-6)
 
 
 class Summed(nn.Module):
-    """Constants behind layers without a bias: a row, which looks like one, and what does not."""
+    """Constants behind layers without a bias: rows, which look like one, and what does not."""
 
-    def __init__(self) -> None:
+    def __init__(self, *shape: int) -> None:
         super().__init__()
         self.layers = nn.ModuleList(BitLinear(16, 16) for _ in range(3))
-        self.row = nn.Parameter(torch.randn(16))
+        self.row = nn.Parameter(torch.randn(*shape, 16))
         self.table = nn.Parameter(torch.randn(4, 16))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -243,15 +247,59 @@ class Summed(nn.Module):
         return (self.layers[2](x) + self.table) + x
 
 
-def test_runtime_does_not_rescale_what_is_added_to_a_product() -> None:
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_runtime_does_not_rescale_what_is_added_to_a_product(shape: tuple[int, ...]) -> None:
     """ONNX Runtime's own fusion of a product, its scales and a bias multiplies the bias too."""
     torch.manual_seed(5)
-    network = Summed().eval()
+    network = Summed(*shape).eval()
     x = 50 * torch.randn(3, 4, 16)
     with torch.no_grad():
         expected = network(x).numpy()
     got = run(to_onnx(network, example=x, bits=2), x)
     np.testing.assert_allclose(got, expected, atol=1e-5 * np.abs(expected).max())
+
+
+class Pooled(nn.Module):
+    """A layer on what is no row of a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = BitLinear(8, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layer(x.mean(dim=0))
+
+
+class Scaled(Attention):
+    """Attention that does something else besides."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 3 * super().forward(x)
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_attention_that_does_more_is_left_as_it_is(hooked: bool) -> None:
+    torch.manual_seed(7)
+    layer = Attention(16, 2, BitLinear) if hooked else Scaled(16, 2, BitLinear)
+    if hooked:
+        layer.register_forward_hook(lambda _, __, y: 2 * y)
+    network = nn.Sequential(layer).eval()
+    x = torch.randn(2, 5, 16)
+    with torch.no_grad():
+        expected = network(x).numpy()
+    np.testing.assert_allclose(
+        run(to_onnx(network, example=x, bits=2), x), expected, atol=1e-2 * np.abs(expected).max()
+    )
+
+
+def test_a_layer_takes_a_vector() -> None:
+    torch.manual_seed(8)
+    x = torch.randn(3, 8)
+    network = Pooled().eval()
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            run(to_onnx(network, example=x, bits=2), x), network(x).numpy(), rtol=1e-4, atol=1e-6
+        )
 
 
 def test_layers_of_other_rows_have_zero_points_of_their_own() -> None:
@@ -386,3 +434,34 @@ def test_importing_the_package_loads_no_torch() -> None:
     code = "import sys, edgefake_export; print({'torch', 'onnx', 'onnxscript'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_the_branches_of_a_graph_read_stays() -> None:
+    """Only zero-points are shared; an Expand of the network's own may be read inside an If alone."""
+
+    def node(kind: str, inputs: list[str], output: str, **attributes: object) -> onnx.NodeProto:
+        return helper.make_node(kind, inputs, [output], **attributes)
+
+    branches = {
+        f"{word}_branch": helper.make_graph(
+            [node(kind, ["x", "e"], word)], word, [], [helper.make_tensor_value_info(word, TensorProto.FLOAT, None)]
+        )
+        for word, kind in (("then", "Add"), ("else", "Sub"))
+    }
+    nodes = [
+        node("Shape", ["x"], "s"),
+        node("Expand", ["c", "s"], "e"),
+        node("Expand", ["c", "s"], "unread"),
+        node("If", ["p"], "y", **branches),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.float32(1), "c"), numpy_helper.from_array(np.bool_(True), "p")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)])
+    before = model.SerializeToString()
+    share_zero_points(model)
+    assert model.SerializeToString() == before

@@ -121,6 +121,8 @@ def main() -> int:
         parser.error(f"expected {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
     if options.clip is None and "EDGEFAKE_DATA" not in os.environ:
         parser.error("expected EDGEFAKE_DATA=FOLDER with the research data, or --clip; got neither")
+    if not options.short:
+        bench_pipeline.require_ffmpeg(parser, options.parts or PARTS, options.ffmpeg)
     clip = options.clip or Path(os.environ["EDGEFAKE_DATA"]) / CLIP
     if options.short and options.record:
         figures = told(short(clip))

@@ -164,6 +164,12 @@ def figures(parts: Sequence[str], clip: Path, *, rounds: int, ffmpeg: str) -> It
             yield from bench_memory(clip, repeated(clip, folder, ffmpeg))
 
 
+def require_ffmpeg(parser: argparse.ArgumentParser, parts: Sequence[str], ffmpeg: str) -> None:
+    """Ends the program where clips must be made and nothing makes them."""
+    if {"dense", "memory"} & set(parts) and shutil.which(ffmpeg) is None:
+        parser.error(f"expected ffmpeg for dense and memory, got no program {ffmpeg}; name another with --ffmpeg")
+
+
 def main() -> int:
     """Runs the command line; returns its exit status: 1 where a target is missed."""
     assert __doc__ is not None
@@ -176,6 +182,7 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.parts) - set(every):
         parser.error(f"expected {', '.join(every)}, got {', '.join(sorted(unknown))}")
+    require_ffmpeg(parser, options.parts or every, options.ffmpeg)
     if options.clip is None and "EDGEFAKE_DATA" not in os.environ:
         parser.error("expected EDGEFAKE_DATA=FOLDER with the research data, or --clip; got neither")
     clip = options.clip or Path(os.environ["EDGEFAKE_DATA"]) / CLIP

@@ -85,7 +85,7 @@ class Classifier:
             None.
         threads: of the runtime; None for one per core.
         widen: run 2-bit weights of a TFLite file as 8-bit ones, with the same answers; None for whichever is faster
-            on this CPU, measured with two runs of each.
+            on this CPU, measured with a few runs of each.
 
     Attributes:
         path: of the file.

@@ -1,6 +1,10 @@
 """A result of a benchmark, beside what it should be and what it could be."""
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from bench_turns import FOREIGN
 
@@ -37,3 +41,11 @@ class Figure:
         met = "met" if self.is_met else "missed"
         figure = f"{self.value:.3g} {self.unit} ({met})"
         return f"{self.name}: target {sign} {self.target:.3g}, figure {figure}, limit {limit}{busy}"
+
+
+def write_rows(file: Path, rows: Sequence[Any]) -> None:
+    """Dataclasses of one kind as a table, a column for each field."""
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(asdict(rows[0])), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)

@@ -16,7 +16,6 @@ multiply and add, at the speed of float32 matrix products on as many cores.
 """
 
 import argparse
-import csv
 import datetime
 import importlib.metadata
 import itertools
@@ -28,14 +27,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import golden_mtcnn as golden
 import numpy as np
 import torch
-from bench_figures import Figure
+from bench_figures import Figure, write_rows
 from bench_turns import in_turns, most_foreign, ratio
 from onnx import TensorProto, helper
 
@@ -356,10 +355,7 @@ def main() -> int:
         )
         rows.append(row)
     if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        write_rows(options.out, rows)
     return 0
 
 

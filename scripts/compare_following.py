@@ -11,7 +11,6 @@ over all clips, recall or extra faces are off by more than 1 %, or where a verdi
 """
 
 import argparse
-import csv
 import os
 import statistics
 import sys
@@ -21,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
+from bench_figures import write_rows
 from numpy.typing import NDArray
 
 from edgefake_runtime import DetectOptions, Detector
@@ -237,10 +237,7 @@ def main() -> int:
         show(row)
         rows.append(row)
     if options.out:
-        with options.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(asdict(rows[0])), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+        write_rows(options.out, rows)
     off = [row for row in rows if is_off(row)]
     for row in off:
         print(f"{row.clip} at every {row.every}: expected recall and extra within {MOST_OFF}, and one verdict")

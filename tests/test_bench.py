@@ -64,6 +64,26 @@ def test_only_a_gross_loss_beside_what_was_recorded_fails(scripts, tmp_path, cap
     assert "kept: 0.99, recorded 0.5" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("foreign", "status"), [(0.1, 0), (0.3, 1)])
+def test_ratios_are_recorded_on_a_quiet_machine_alone(scripts, tmp_path, monkeypatch, foreign, status):
+    bench, figure = scripts("bench_all"), scripts("bench_figures").Figure
+    monkeypatch.setattr(bench, "short", lambda clip: iter([figure("a", 0.5, 1.0, None, "ratio", foreign)]))
+    monkeypatch.setattr(bench, "SHORT", tmp_path / "short.csv")
+    monkeypatch.setattr(sys, "argv", ["bench", "--short", "--record", "--clip", "clip.mp4"])
+    assert bench.main() == status
+    assert bench.SHORT.exists() is (status == 0)
+
+
+def test_another_cpu_s_ratios_fail_nothing(scripts, tmp_path, monkeypatch, capsys):
+    bench, figure = scripts("bench_all"), scripts("bench_figures").Figure
+    bench.write(tmp_path / "short.csv", [figure("a", 0.1, 1.0, None, "ratio")])
+    now = [figure("a", 9.0, 1.0, None, "ratio")]
+    assert len(list(bench.lost(now, tmp_path / "short.csv"))) == 1
+    monkeypatch.setattr(bench, "read_cpu", lambda: "another")
+    assert not list(bench.lost(now, tmp_path / "short.csv"))
+    assert "another CPU than the recorded" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [(["fases"], "expected classifier, faces, clip, dense, start, memory, got fases"), ([], "expected EDGEFAKE_DATA=")],
